@@ -1,0 +1,124 @@
+// Reader of GGUF files (v2 and v3, little endian, split or whole): metadata and tensors as views of mapped bytes.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "gguf/ggml_type.h"
+#include "gguf/result.h"
+
+namespace quern {
+
+/// Value types of GGUF metadata, numbered as in the file.
+enum class MetaType : uint32_t {
+  kUint8 = 0,
+  kInt8 = 1,
+  kUint16 = 2,
+  kInt16 = 3,
+  kUint32 = 4,
+  kInt32 = 5,
+  kFloat32 = 6,
+  kBool = 7,
+  kString = 8,
+  kArray = 9,
+  kUint64 = 10,
+  kInt64 = 11,
+  kFloat64 = 12,
+};
+std::string_view NameOf(MetaType type);
+
+/// An array value. Integers, floats and bools are widened; strings are views of the file; arrays may nest.
+struct MetaArray {
+  MetaType element_type;
+  std::variant<std::vector<uint64_t>, std::vector<int64_t>, std::vector<double>, std::vector<bool>,
+               std::vector<std::string_view>, std::vector<MetaArray>>
+      elements;
+  size_t size() const;
+};
+
+/// One metadata value with its type in the file; numbers are held widened to 64 bits.
+struct MetaValue {
+  MetaType type;
+  std::variant<uint64_t, int64_t, double, bool, std::string_view, MetaArray> value;
+};
+
+struct MetaEntry {
+  std::string_view key;
+  MetaValue value;
+};
+
+/// A tensor of the file. shape[0] is the row length (columns, the fastest dimension); absent dimensions are 1.
+struct TensorInfo {
+  std::string_view name;
+  GgmlType type;
+  uint32_t n_dims;
+  std::array<uint64_t, 4> shape;
+  std::span<const std::byte> data;  ///< checked to lie inside the file
+  uint32_t split;                   ///< index of the file of a split set that holds it
+
+  uint64_t n_cols() const { return shape[0]; }
+  uint64_t n_rows() const { return shape[1] * shape[2] * shape[3]; }
+  uint64_t n_elements() const { return shape[0] * n_rows(); }
+};
+
+/// A GGUF file or split set. Immutable; all views live as long as it does. Movable, not copyable.
+/// Every count, length, offset, shape, type and alignment was checked against the file's size.
+class GgufFile {
+ public:
+  /// Maps `path`; the first file of a split set (`-00001-of-0000N.gguf`) opens the whole set.
+  static Result<GgufFile> Open(const std::string& path);
+
+  /// Reads from memory that outlives the object, `name` standing for the path in messages.
+  static Result<GgufFile> FromMemory(std::span<const std::byte> bytes, std::string name);
+
+  GgufFile(GgufFile&&) noexcept;
+  GgufFile& operator=(GgufFile&&) noexcept;
+  ~GgufFile();
+
+  /// Path or given name, for messages.
+  const std::string& name() const;
+  uint32_t version() const;
+  uint32_t alignment() const;
+  /// Bytes of all files of the set.
+  uint64_t file_bytes() const;
+
+  /// In file order; of a split set, the first file's.
+  std::span<const MetaEntry> metadata() const;
+  std::span<const TensorInfo> tensors() const;
+
+  const MetaValue* Find(std::string_view key) const;
+  const TensorInfo* FindTensor(std::string_view name) const;
+
+  /// Typed look-ups. Errors: kNotFound without the key, kCorruptFile when its type or range does not fit.
+  Result<uint64_t> GetUint(std::string_view key) const;
+  Result<double> GetFloat(std::string_view key) const;
+  Result<bool> GetBool(std::string_view key) const;
+  Result<std::string_view> GetString(std::string_view key) const;
+  Result<std::span<const std::string_view>> GetStrings(std::string_view key) const;
+  /// Any integer or float array.
+  Result<std::vector<int64_t>> GetInts(std::string_view key) const;
+  Result<std::vector<double>> GetFloats(std::string_view key) const;
+
+  /// As above with a default for a missing key; a key of the wrong type stays an error.
+  Result<uint64_t> GetUintOr(std::string_view key, uint64_t fallback) const;
+  Result<double> GetFloatOr(std::string_view key, double fallback) const;
+  Result<bool> GetBoolOr(std::string_view key, bool fallback) const;
+  Result<std::string_view> GetStringOr(std::string_view key, std::string_view fallback) const;
+
+  /// Lets the kernel drop the resident pages wholly inside `bytes` (after a tensor was packed elsewhere).
+  void DropPages(std::span<const std::byte> bytes) const;
+
+ private:
+  struct Impl;
+  explicit GgufFile(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace quern

@@ -1,0 +1,74 @@
+// A loaded model: hyperparameters, packed weights, tokenizer and chat template, immutable and shared by all.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "gguf/gguf_file.h"
+#include "gguf/result.h"
+#include "kernels/matmul.h"
+#include "runtime/chat_template.h"
+#include "runtime/hparams.h"
+#include "runtime/tokenizer.h"
+
+namespace quern {
+
+struct LoadOptions {
+  int n_threads = 0;                     ///< 0: AvailableThreads()
+  std::function<void(double)> progress;  ///< called with the share done, 0 to 1, from the loading thread
+};
+
+/// Weights of one decoder layer, in GGUF's words. Matrices are [out rows][in columns].
+struct LayerWeights {
+  std::vector<float> attn_norm;  ///< [n_embd]
+  PackedMatrix attn_q;           ///< [n_head * head_dim][n_embd]
+  PackedMatrix attn_k;           ///< [n_head_kv * head_dim][n_embd]
+  PackedMatrix attn_v;           ///< [n_head_kv * head_dim][n_embd]
+  PackedMatrix attn_output;      ///< [n_embd][n_head * head_dim]
+  std::vector<float> ffn_norm;   ///< [n_embd]
+  PackedMatrix ffn_gate;         ///< [n_ff][n_embd]
+  PackedMatrix ffn_up;           ///< [n_ff][n_embd]
+  PackedMatrix ffn_down;         ///< [n_embd][n_ff]
+};
+
+class Model {
+ public:
+  /// Reads, checks and packs every tensor; the file may be closed afterwards.
+  /// Errors name the file and the key or tensor, what was found and what was expected.
+  static Result<std::shared_ptr<const Model>> Load(const GgufFile& file,
+                                                   const LoadOptions& options = {});
+  ~Model();
+
+  const HParams& hparams() const { return hparams_; }
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  /// Null when the file has no template.
+  const ChatTemplate* chat_template() const {
+    return chat_template_ ? &*chat_template_ : nullptr;
+  }
+
+  const PackedMatrix& token_embd() const { return token_embd_; }  ///< [n_vocab][n_embd]
+  const PackedMatrix& output() const { return output_; }          ///< token_embd when tied
+  const std::vector<float>& output_norm() const { return output_norm_; }
+  const std::vector<LayerWeights>& layers() const { return layers_; }
+
+  /// Bytes of the packed weights in memory.
+  size_t weight_bytes() const;
+
+ private:
+  friend class ModelLoader;
+  class WeightArena;
+  Model();
+  HParams hparams_;
+  std::optional<Tokenizer> tokenizer_;
+  std::optional<ChatTemplate> chat_template_;
+  std::unique_ptr<WeightArena> arena_;
+  PackedMatrix token_embd_;
+  PackedMatrix output_;
+  std::vector<float> output_norm_;
+  std::vector<LayerWeights> layers_;
+};
+
+}  // namespace quern

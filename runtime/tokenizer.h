@@ -1,0 +1,76 @@
+// Text to tokens and back, from the vocabulary in a GGUF file: byte-level BPE and SentencePiece-style vocabularies.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gguf/gguf_file.h"
+#include "gguf/result.h"
+
+namespace quern {
+
+using Token = int32_t;
+
+struct EncodeOptions {
+  bool add_special = true;     ///< put BOS before and EOS after, where the vocabulary says so
+  bool parse_special = false;  ///< read the text of control tokens ("<|eot_id|>") as those tokens
+};
+
+/// Immutable after Load; all methods may be called from many threads.
+class Tokenizer {
+ public:
+  /// Errors: kUnsupported names the model or pre-tokenizer, kCorruptFile the key that is off.
+  static Result<Tokenizer> Load(const GgufFile& file);
+
+  Tokenizer(Tokenizer&&) noexcept;
+  Tokenizer& operator=(Tokenizer&&) noexcept;
+  ~Tokenizer();
+
+  /// Any bytes are accepted, invalid UTF-8 included. Linear in the length of the text.
+  std::vector<Token> Encode(std::string_view text, const EncodeOptions& options = {}) const;
+
+  /// The bytes of one token; control tokens are empty unless `render_special`. Ids outside the vocabulary are empty.
+  std::string Piece(Token token, bool render_special = false) const;
+
+  /// The bytes of a sequence, as llama.cpp's detokenizer gives them.
+  std::string Decode(std::span<const Token> tokens, bool render_special = false) const;
+
+  size_t n_vocab() const;
+  std::optional<Token> bos() const;
+  std::optional<Token> eos() const;
+  bool add_bos() const;
+  /// Tokens that end an answer: EOS, end of turn, end of message.
+  bool IsEndOfGeneration(Token token) const;
+  bool IsControl(Token token) const;
+  /// The token with exactly this text in the vocabulary.
+  std::optional<Token> Find(std::string_view text) const;
+
+ private:
+  struct Impl;
+  explicit Tokenizer(std::unique_ptr<const Impl> impl);
+  std::unique_ptr<const Impl> impl_;
+};
+
+/// Turns a stream of tokens into text that is whole UTF-8 at every step.
+class StreamingDetokenizer {
+ public:
+  explicit StreamingDetokenizer(const Tokenizer& tokenizer, bool render_special = false);
+
+  /// Text that is complete with this token: never ends inside a UTF-8 sequence; invalid bytes become U+FFFD.
+  std::string Add(Token token);
+  /// What was held back: an unfinished sequence becomes U+FFFD.
+  std::string Finish();
+
+ private:
+  const Tokenizer* tokenizer_;
+  bool render_special_;
+  bool at_start_ = true;
+  std::string pending_;
+};
+
+}  // namespace quern
