@@ -1,19 +1,14 @@
-// A team of oneTBB threads that run one function together and meet at barriers: the only includer of oneTBB is its source.
+// A team of oneTBB threads that run one function together and meet at barriers.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
-#include <cstdint>
 #include <functional>
 #include <memory>
 #include <utility>
 
+#include "runtime/cpu_limits.h"  // IWYU pragma: export
+
 namespace quern {
-
-/// Threads that cgroup quota and CPU affinity allow this process.
-int AvailableThreads();
-
-class ThreadTeam;
 
 /// One thread's place in a running team.
 class TeamMember {
@@ -33,8 +28,10 @@ class TeamMember {
 
  private:
   friend class ThreadTeam;
-  TeamMember(ThreadTeam* team, int index, int size) : team_(team), index_(index), size_(size) {}
-  ThreadTeam* team_;
+  struct Meeting;
+  TeamMember(Meeting* meeting, int index, int size)
+      : meeting_(meeting), index_(index), size_(size) {}
+  Meeting* meeting_;
   int index_;
   int size_;
 };
@@ -58,7 +55,6 @@ class ThreadTeam {
   void ForEach(size_t n, const std::function<void(size_t)>& body);
 
  private:
-  friend class TeamMember;
   struct Impl;
   int n_threads_;
   std::unique_ptr<Impl> impl_;
