@@ -1,5 +1,7 @@
 # Finds every library Quern uses: a sufficiently new system package, else a pinned source under QUERN_DEPS_DIR.
 set(QUERN_DEPS_DIR ${PROJECT_SOURCE_DIR}/.deps CACHE PATH "Where tools/setup puts sources of libraries")
+# Tests that compare with llama.cpp are skipped where it is not: tools/setup/fetch-peers.sh fetches it.
+set(QUERN_PEERS_DIR ${QUERN_DEPS_DIR}/peers CACHE PATH "llama.cpp/ (headers, models) and lib/ (*.so) to compare with")
 
 find_package(TBB 2021.8 REQUIRED)
 find_package(fmt 9 REQUIRED)
