@@ -1,20 +1,48 @@
-// The subcommands of `quern`: one function per command, defined in the file of its name.
+// The subcommands of `quern`: how one is added and run, and the function of each, defined in the
+// file of its name.
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <functional>
+#include <map>
+#include <string>
+
+#include "gguf/result.h"
 
 namespace quern {
 
-void AddRunCommand(CLI::App& app);
-void AddChatCommand(CLI::App& app);
-void AddInspectCommand(CLI::App& app);
-void AddTokenizeCommand(CLI::App& app);
-void AddDetokenizeCommand(CLI::App& app);
-void AddQuantizeCommand(CLI::App& app);
-void AddSynthCommand(CLI::App& app);
-void AddLogitsCommand(CLI::App& app);
-void AddVerifyCommand(CLI::App& app);
-void AddPerplexityCommand(CLI::App& app);
-void AddBenchCommand(CLI::App& app);
+/// What a command does: gives the exit code of the process, or an error that main prints in one
+/// line (exit code 1).
+using CommandBody = std::function<Result<int>()>;
+
+/// The command line: its parser and the body of every command.
+class Commands {
+ public:
+  Commands();
+
+  /// A new command; the caller adds its options to the result. `body` runs after they are parsed,
+  /// so what they are bound to must outlive the parse: a command keeps its options in a shared_ptr
+  /// that the body holds.
+  CLI::App* Add(const std::string& name, const std::string& description, CommandBody body);
+
+  /// Parses the command line and runs the command that it names. Returns the exit code.
+  int Run(int argc, const char* const* argv);
+
+ private:
+  CLI::App app_;
+  std::map<const CLI::App*, CommandBody> bodies_;
+};
+
+void AddRunCommand(Commands& commands);
+void AddChatCommand(Commands& commands);
+void AddInspectCommand(Commands& commands);
+void AddTokenizeCommand(Commands& commands);
+void AddDetokenizeCommand(Commands& commands);
+void AddQuantizeCommand(Commands& commands);
+void AddSynthCommand(Commands& commands);
+void AddLogitsCommand(Commands& commands);
+void AddVerifyCommand(Commands& commands);
+void AddPerplexityCommand(Commands& commands);
+void AddBenchCommand(Commands& commands);
 
 }  // namespace quern

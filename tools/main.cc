@@ -1,9 +1,18 @@
-// Entry of the `quern` executable: parses the command line and runs one subcommand.
-#include <CLI/CLI.hpp>
+// Entry of the `quern` executable: the list of its commands.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <exception>
+
+#include "tools/commands.h"
 
 int main(int argc, char** argv) {
-  CLI::App app{"Quern: runs GGUF language models on CPUs", "quern"};
-  app.require_subcommand(1);
-  CLI11_PARSE(app, argc, argv);
-  return 0;
+  try {
+    quern::Commands commands;
+    return commands.Run(argc, argv);
+  } catch (
+      const std::exception& error) {  // out of memory, or a library that throws where it should not
+    fmt::print(stderr, "error: {}\n", error.what());
+    return 1;
+  }
 }

@@ -1,0 +1,78 @@
+#include "tools/commands.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace quern {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::internal::CaptureStderr;
+using ::testing::internal::CaptureStdout;
+using ::testing::internal::GetCapturedStderr;
+using ::testing::internal::GetCapturedStdout;
+
+/// A command line with one command, `echo --number N`, that ends as `body` says.
+int RunEcho(std::vector<const char*> arguments, const std::function<Result<int>(int)>& body) {
+  Commands commands;
+  auto number = std::make_shared<int>(0);
+  CLI::App* echo = commands.Add("echo", "Gives a number back", [=] { return body(*number); });
+  echo->add_option("--number", *number, "The number")->required();
+  arguments.insert(arguments.begin(), "quern");
+  return commands.Run(static_cast<int>(arguments.size()), arguments.data());
+}
+
+TEST(Commands, ExitCodeIsTheBodys) {
+  EXPECT_EQ(RunEcho({"echo", "--number", "7"}, [](int number) { return number; }), 7);
+}
+
+TEST(Commands, AnErrorIsOneLineOnStderr) {
+  CaptureStderr();
+  EXPECT_EQ(RunEcho({"echo", "--number", "7"},
+                    [](int number) -> Result<int> {
+                      return Fail(ErrorCode::kNotFound, "nothing\nat {}", number);
+                    }),
+            1);
+  EXPECT_EQ(GetCapturedStderr(), "error: nothing at 7\n");
+}
+
+TEST(Commands, UsageErrorsAreOneLineAndNameTheHelp) {
+  const std::vector<std::vector<const char*>> usages = {
+      {"echo", "--number", "seven"}, {"echo"}, {"echo", "--number", "1", "--what"}};
+  for (const auto& usage : usages) {
+    CaptureStderr();
+    EXPECT_EQ(RunEcho(usage, [](int number) { return number; }), 1);
+    const std::string message = GetCapturedStderr();
+    EXPECT_TRUE(message.starts_with("error: ")) << message;
+    EXPECT_THAT(message, HasSubstr("(see quern echo --help)"));
+    EXPECT_EQ(message.find('\n'), message.size() - 1) << message;
+  }
+}
+
+TEST(Commands, WithoutACommandTheErrorNamesTheGeneralHelp) {
+  CaptureStderr();
+  EXPECT_EQ(RunEcho({}, [](int number) { return number; }), 1);
+  EXPECT_THAT(GetCapturedStderr(), HasSubstr("(see quern --help)"));
+}
+
+TEST(Commands, AnUnknownCommandIsNamed) {
+  CaptureStderr();
+  EXPECT_EQ(RunEcho({"ecko"}, [](int number) { return number; }), 1);
+  EXPECT_EQ(GetCapturedStderr(), "error: no command 'ecko' (see quern --help)\n");
+}
+
+TEST(Commands, HelpAndVersionGoToStdout) {
+  CaptureStdout();
+  EXPECT_EQ(RunEcho({"--help"}, [](int number) { return number; }), 0);
+  EXPECT_THAT(GetCapturedStdout(), HasSubstr("Gives a number back"));
+  CaptureStdout();
+  EXPECT_EQ(RunEcho({"--version"}, [](int number) { return number; }), 0);
+  EXPECT_TRUE(GetCapturedStdout().starts_with("quern "));
+}
+
+}  // namespace
+}  // namespace quern

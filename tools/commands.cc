@@ -1,0 +1,59 @@
+#include "tools/commands.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <utility>
+
+namespace quern {
+namespace {
+
+constexpr int kFailure = 1;
+
+/// Prints the one line that every failure of the program ends with.
+int Fail(std::string message) {
+  while (!message.empty() && message.back() == '\n') message.pop_back();
+  for (char& c : message) {
+    if (c == '\n') c = ' ';
+  }
+  fmt::print(stderr, "error: {}\n", message);
+  return kFailure;
+}
+
+/// "quern run" for the command that was being parsed, "quern" before one was named.
+std::string NameOfParsed(const CLI::App& app) {
+  const auto chosen = app.get_subcommands();
+  return chosen.empty() ? app.get_name() : app.get_name() + " " + chosen.front()->get_name();
+}
+
+}  // namespace
+
+Commands::Commands() : app_("Quern runs GGUF language models on CPUs.", "quern") {
+  app_.require_subcommand(1);
+  app_.set_version_flag("--version", "quern " QUERN_VERSION, "Print the version and exit");
+  app_.set_help_flag("-h,--help", "Print this help and exit");
+}
+
+CLI::App* Commands::Add(const std::string& name, const std::string& description, CommandBody body) {
+  CLI::App* command = app_.add_subcommand(name, description);
+  bodies_.emplace(command, std::move(body));
+  return command;
+}
+
+int Commands::Run(int argc, const char* const* argv) {
+  try {
+    app_.parse(argc, argv);
+  } catch (const CLI::Success& request) {  // --help and --version
+    return app_.exit(request);
+  } catch (const CLI::ParseError& error) {
+    // CLI11 reports a missing command where an unknown one was given.
+    if (app_.get_subcommands().empty() && argc > 1 && argv[1][0] != '-') {
+      return Fail(fmt::format("no command '{}' (see quern --help)", argv[1]));
+    }
+    return Fail(fmt::format("{} (see {} --help)", error.what(), NameOfParsed(app_)));
+  }
+  Result<int> result = bodies_.at(app_.get_subcommands().front())();
+  return result ? *result : Fail(result.error().message);
+}
+
+}  // namespace quern
