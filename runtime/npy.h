@@ -1,0 +1,53 @@
+// NumPy's .npy files of float32 matrices, read and written row by row: how reference logits travel.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <fstream>
+#include <span>
+#include <string>
+
+#include "gguf/result.h"
+
+namespace quern {
+
+/// A .npy file of shape [rows, cols], dtype '<f4', C order, read in order.
+class NpyReader {
+ public:
+  /// Checks the header and that the file has exactly the bytes that the shape needs.
+  /// Errors: kNotFound, kCorruptFile for what is not .npy or is cut short, kUnsupported for another
+  /// dtype, order or number of dimensions.
+  static Result<NpyReader> Open(const std::string& path);
+
+  size_t rows() const { return rows_; }
+  size_t cols() const { return cols_; }
+
+  /// The next rows, as many as `out` holds (a multiple of cols()).
+  Status Read(std::span<float> out);
+
+ private:
+  NpyReader() = default;
+  std::string path_;
+  std::ifstream stream_;
+  size_t rows_ = 0;
+  size_t cols_ = 0;
+};
+
+/// Writes such a file. The number of rows is fixed at Create.
+class NpyWriter {
+ public:
+  static Result<NpyWriter> Create(const std::string& path, size_t rows, size_t cols);
+
+  /// Appends whole rows.
+  Status Write(std::span<const float> values);
+  /// Errors when fewer or more rows were written than announced, or the disk refused them.
+  Status Finish();
+
+ private:
+  NpyWriter() = default;
+  std::string path_;
+  std::ofstream stream_;
+  uint64_t missing_values_ = 0;
+};
+
+}  // namespace quern
