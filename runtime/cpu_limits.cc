@@ -34,7 +34,8 @@ std::string CgroupPath(std::string_view prefix) {
   return "/";
 }
 
-/// The tightest limit on the way from the process's group up to the root: each level may set its own.
+/// The tightest limit on the way from the process's group up to the root: each level may set its
+/// own.
 int CgroupV2Cpus() {
   int least = 0;
   std::string path = CgroupPath("0::");

@@ -5,10 +5,12 @@
 
 namespace quern {
 
-/// CPUs that affinity, cgroup v2 `cpu.max` and cgroup v1 CFS quota allow, whichever is least; at least 1.
+/// CPUs that affinity, cgroup v2 `cpu.max` and cgroup v1 CFS quota allow, whichever is least; at
+/// least 1.
 int AvailableThreads();
 
-/// CPUs that a cgroup v2 `cpu.max` line ("200000 100000", "max 100000") allows, rounded up; 0 means no limit.
+/// CPUs that a cgroup v2 `cpu.max` line ("200000 100000", "max 100000") allows, rounded up; 0 means
+/// no limit.
 int CpusOfCpuMax(std::string_view line);
 
 }  // namespace quern

@@ -1,4 +1,5 @@
-// The loop that turns requests into tokens: forms batches of decoding rows and prompt chunks, samples, and emits.
+// The loop that turns requests into tokens: forms batches of decoding rows and prompt chunks,
+// samples, and emits.
 #pragma once
 
 #include <cstdint>
@@ -60,8 +61,9 @@ class Engine {
                                                 const EngineOptions& options);
   ~Engine();
 
-  /// Queues a request; `sink` is called from Step. Errors: kInvalidArgument for an empty prompt, a token outside the
-  /// vocabulary, bad sampling parameters, or a prompt that does not fit the context (with both numbers).
+  /// Queues a request; `sink` is called from Step. Errors: kInvalidArgument for an empty prompt, a
+  /// token outside the vocabulary, bad sampling parameters, or a prompt that does not fit the
+  /// context (with both numbers).
   Result<RequestId> Submit(GenerateRequest request, EventSink sink);
 
   /// Ends a request at the next step; its sink gets a last event with kCancelled.

@@ -11,8 +11,8 @@
 
 namespace quern {
 
-/// A page holds K and V of every layer and KV head for its tokens. Memory is reserved at once and becomes resident when a
-/// page is first written.
+/// A page holds K and V of every layer and KV head for its tokens. Memory is reserved at once and
+/// becomes resident when a page is first written.
 class KvPool {
  public:
   using PageId = uint32_t;
@@ -31,6 +31,7 @@ class KvPool {
   /// A free page with one reference. Call only while n_free() > 0.
   PageId Allocate();
   void AddReference(PageId page);
+  uint32_t references(PageId page) const { return references_[page]; }
   /// Gives the page back when the last reference goes.
   void Release(PageId page);
 

@@ -1,4 +1,5 @@
-// A loaded model: hyperparameters, packed weights, tokenizer and chat template, immutable and shared by all.
+// A loaded model: hyperparameters, packed weights, tokenizer and chat template, immutable and
+// shared by all.
 #pragma once
 
 #include <functional>
@@ -13,12 +14,14 @@
 #include "runtime/chat_template.h"
 #include "runtime/hparams.h"
 #include "runtime/tokenizer.h"
+#include "runtime/weight_arena.h"
 
 namespace quern {
 
 struct LoadOptions {
-  int n_threads = 0;                     ///< 0: AvailableThreads()
-  std::function<void(double)> progress;  ///< called with the share done, 0 to 1, from the loading thread
+  int n_threads = 0;  ///< 0: AvailableThreads()
+  std::function<void(double)>
+      progress;  ///< called with the share done, 0 to 1, from the loading thread
 };
 
 /// Weights of one decoder layer, in GGUF's words. Matrices are [out rows][in columns].
@@ -40,14 +43,10 @@ class Model {
   /// Errors name the file and the key or tensor, what was found and what was expected.
   static Result<std::shared_ptr<const Model>> Load(const GgufFile& file,
                                                    const LoadOptions& options = {});
-  ~Model();
-
   const HParams& hparams() const { return hparams_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   /// Null when the file has no template.
-  const ChatTemplate* chat_template() const {
-    return chat_template_ ? &*chat_template_ : nullptr;
-  }
+  const ChatTemplate* chat_template() const { return chat_template_ ? &*chat_template_ : nullptr; }
 
   const PackedMatrix& token_embd() const { return token_embd_; }  ///< [n_vocab][n_embd]
   const PackedMatrix& output() const { return output_; }          ///< token_embd when tied
@@ -55,16 +54,16 @@ class Model {
   const std::vector<LayerWeights>& layers() const { return layers_; }
 
   /// Bytes of the packed weights in memory.
-  size_t weight_bytes() const;
+  size_t weight_bytes() const { return weight_bytes_; }
 
  private:
   friend class ModelLoader;
-  class WeightArena;
-  Model();
+  Model() = default;
   HParams hparams_;
   std::optional<Tokenizer> tokenizer_;
   std::optional<ChatTemplate> chat_template_;
-  std::unique_ptr<WeightArena> arena_;
+  std::optional<WeightArena> arena_;
+  size_t weight_bytes_ = 0;
   PackedMatrix token_embd_;
   PackedMatrix output_;
   std::vector<float> output_norm_;

@@ -28,8 +28,9 @@ void Pause() {
 #endif
 }
 
-/// Waits for `done()`: spins while the others are likely running, then gives the core away, for machines with fewer free
-/// cores than threads. 4096 pauses are 40-150 us on current x86 cores, longer than any imbalance within a step.
+/// Waits for `done()`: spins while the others are likely running, then gives the core away, for
+/// machines with fewer free cores than threads. 4096 pauses are 40-150 us on current x86 cores,
+/// longer than any imbalance within a step.
 template <typename Done>
 void SpinUntil(const Done& done) {
   constexpr int kSpins = 4096;

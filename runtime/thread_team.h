@@ -19,7 +19,8 @@ class TeamMember {
   /// Waits until every member has come here; what they wrote before is visible after.
   void Barrier();
 
-  /// This member's share [first, second) of n items: contiguous, and the same for the same n and team size.
+  /// This member's share [first, second) of n items: contiguous, and the same for the same n and
+  /// team size.
   std::pair<size_t, size_t> Share(size_t n) const {
     const auto i = static_cast<size_t>(index_);
     const auto count = static_cast<size_t>(size_);
@@ -47,8 +48,9 @@ class ThreadTeam {
 
   int n_threads() const { return n_threads_; }
 
-  /// Runs `body` on every member at once and returns when all are done. oneTBB does not promise concurrency, so the team
-  /// is frozen at start from the workers that came; it may be smaller than n_threads, and results must not depend on it.
+  /// Runs `body` on every member at once and returns when all are done. oneTBB does not promise
+  /// concurrency, so the team is frozen at start from the workers that came; it may be smaller than
+  /// n_threads, and results must not depend on it.
   void Run(const std::function<void(TeamMember&)>& body);
 
   /// Runs body(i) for each i of [0, n), handed out one by one: for uneven work without barriers.

@@ -1,0 +1,487 @@
+#include "runtime/executor.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "gguf/check.h"
+#include "kernels/attention.h"
+#include "kernels/matmul.h"
+#include "kernels/ops.h"
+#include "runtime/aligned_buffer.h"
+
+namespace quern {
+namespace {
+
+/// Up to this many rows each thread prepares all of them for itself, which costs less than a
+/// barrier would (norm and rounding of 4096 elements take about 1.5 us).
+constexpr size_t kPrivateRows = 4;
+
+/// Tokens of one attention task: with 4 heads a group that makes 64 queries to share each K and V
+/// tile.
+constexpr size_t kTileTokens = 16;
+
+/// Shared-out phases of a layer: QKV, attention, its output, gate and up, down.
+constexpr size_t kPhasesPerLayer = 5;
+
+constexpr std::array<ActivationKind, 2> kKinds = {ActivationKind::kF32, ActivationKind::kQ8};
+
+/// The input rows of a product in each form that its weights ask for.
+struct Activations {
+  std::array<std::byte*, kKinds.size()> rows{};
+  std::array<size_t, kKinds.size()> stride{};
+};
+
+/// Memory for `n_rows` prepared rows of at most `n_cols` in both forms.
+class ActivationBuffer {
+ public:
+  ActivationBuffer(size_t n_rows, size_t n_cols) {
+    for (size_t i = 0; i < kKinds.size(); ++i) {
+      memory_[i] = AlignedBuffer<std::byte>(n_rows * ActivationRowBytes(kKinds[i], n_cols));
+    }
+  }
+  Activations View(size_t n_cols) {
+    Activations view;
+    for (size_t i = 0; i < kKinds.size(); ++i) {
+      view.rows[i] = memory_[i].data();
+      view.stride[i] = ActivationRowBytes(kKinds[i], n_cols);
+    }
+    return view;
+  }
+
+ private:
+  std::array<AlignedBuffer<std::byte>, kKinds.size()> memory_;
+};
+
+/// A product of the current input with one matrix: out[row * out_stride + i] (+)= w[i] .
+/// input[row].
+struct Product {
+  const PackedMatrix& w;
+  float* out;
+  size_t out_stride;
+  bool accumulate;
+};
+
+/// Consecutive tokens of one part that attend together.
+struct AttentionTile {
+  const Sequence* sequence;
+  size_t row;  ///< of its first token in the batch
+  size_t n_tokens;
+  size_t position;  ///< of its first token in the sequence
+};
+
+/// Which forms of input a set of matrices needs, as a bit per kind.
+unsigned KindsOf(std::initializer_list<const PackedMatrix*> matrices) {
+  unsigned kinds = 0;
+  for (const PackedMatrix* w : matrices)
+    kinds |= 1U << static_cast<unsigned>(ActivationKindOf(w->type));
+  return kinds;
+}
+
+}  // namespace
+
+struct Executor::Impl {
+  /// What one thread keeps for itself.
+  struct Private {
+    Private(size_t max_cols, size_t state_floats, size_t n_embd)
+        : activations(kPrivateRows, max_cols),
+          states(state_floats),
+          next(state_floats),
+          row(n_embd) {}
+    ActivationBuffer activations;
+    AlignedBuffer<float> states;
+    AlignedBuffer<float> next;
+    AlignedBuffer<float> row;
+  };
+
+  /// A thread in a step: its place, its memory, and how many shared phases it has passed.
+  struct Worker {
+    TeamMember& member;
+    Private& own;
+    size_t phase = 0;
+  };
+
+  Impl(std::shared_ptr<const Model> model_in, KvPool* pool_in, ThreadTeam* team_in, size_t rows)
+      : model(std::move(model_in)),
+        hp(model->hparams()),
+        pool(pool_in),
+        team(team_in),
+        max_rows(rows),
+        q_width(size_t{hp.n_head} * hp.head_dim),
+        kv_width(size_t{hp.n_head_kv} * hp.head_dim),
+        group(hp.n_head / hp.n_head_kv),
+        state_floats(AttentionStateFloats(hp.head_dim)),
+        x(rows * hp.n_embd),
+        q(rows * q_width),
+        k(rows * kv_width),
+        v(rows * kv_width),
+        attn(rows * q_width),
+        gate(rows * hp.n_ff),
+        up(rows * hp.n_ff),
+        cos(rows * hp.n_rot / 2),
+        sin(rows * hp.n_rot / 2),
+        shared(rows, std::max({size_t{hp.n_embd}, q_width, size_t{hp.n_ff}})),
+        phases(size_t{hp.n_layer} * kPhasesPerLayer + 1) {
+    const size_t max_cols = std::max({size_t{hp.n_embd}, q_width, size_t{hp.n_ff}});
+    for (int i = 0; i < team->n_threads(); ++i) {
+      own.emplace_back(max_cols, kTileTokens * group * state_floats, hp.n_embd);
+    }
+  }
+
+  void Plan(std::span<const BatchPart> parts);
+  void Run(TeamMember& member);
+  void Embed(Worker& worker);
+  void Layer(Worker& worker, size_t index);
+  void RotateAndStore(Worker& worker, size_t layer);
+  void Attend(Worker& worker, size_t layer);
+  void AttendTile(Worker& worker, size_t layer, const AttentionTile& tile, size_t head_kv);
+  void AttendSplits(Worker& worker, size_t layer);
+  void Output(Worker& worker);
+
+  AttentionArgs ArgsOf(size_t layer, const AttentionTile& tile, size_t head_kv) const;
+  Activations Prepare(Worker& worker, const float* rows, size_t count, size_t n_cols,
+                      const float* norm, unsigned kinds);
+  void Multiply(Worker& worker, const Activations& input, size_t n_tokens,
+                std::initializer_list<Product> products);
+  template <typename Body>
+  void ForEachChunk(Worker& worker, size_t n, size_t chunk, const Body& body);
+
+  std::shared_ptr<const Model> model;
+  const HParams& hp;
+  KvPool* pool;
+  ThreadTeam* team;
+  size_t max_rows;
+  size_t q_width;
+  size_t kv_width;
+  size_t group;         ///< query heads per KV head
+  size_t state_floats;  ///< of one query's attention state
+
+  // Rows of the step, [max_rows][width].
+  AlignedBuffer<float> x;  ///< residual stream
+  AlignedBuffer<float> q, k, v, attn, gate, up;
+  AlignedBuffer<float> cos, sin;
+  ActivationBuffer shared;
+  std::vector<Private> own;
+
+  // The plan of the step.
+  std::vector<Token> tokens;
+  std::vector<size_t> positions;
+  std::vector<AttentionTile> tiles;
+  std::vector<size_t> wanted;  ///< rows whose logits are wanted
+  size_t most_splits = 1;
+  bool split_attention = false;
+  AlignedBuffer<float> split_states;  ///< [rows][n_head][most_splits][state_floats]
+  AlignedBuffer<float> wanted_rows;
+  AlignedBuffer<float> logits;
+
+  /// The next chunk of each phase that threads share out dynamically: a neighbour that takes half
+  /// of one core must not make the others wait.
+  std::vector<std::atomic<size_t>> phases;
+};
+
+Executor::Executor(std::shared_ptr<const Model> model, KvPool* pool, ThreadTeam* team,
+                   size_t max_rows)
+    : impl_(std::make_unique<Impl>(std::move(model), pool, team, max_rows)) {}
+
+Executor::~Executor() = default;
+
+size_t Executor::max_rows() const { return impl_->max_rows; }
+
+std::span<const float> Executor::Forward(std::span<const BatchPart> parts) {
+  Impl& impl = *impl_;
+  impl.Plan(parts);
+  impl.team->Run([&](TeamMember& member) { impl.Run(member); });
+  for (const BatchPart& part : parts) part.sequence->Advance(part.tokens.size());
+  return {impl.logits.data(), impl.wanted.size() * impl.hp.n_vocab};
+}
+
+void Executor::Impl::Plan(std::span<const BatchPart> parts) {
+  tokens.clear();
+  positions.clear();
+  tiles.clear();
+  wanted.clear();
+  most_splits = 1;
+  for (const BatchPart& part : parts) {
+    const size_t first_row = tokens.size();
+    const size_t n_past = part.sequence->n_past();
+    const size_t n = part.tokens.size();
+    QUERN_DCHECK(part.sequence->pages().size() * kPageTokens >= n_past + n);
+    for (size_t i = 0; i < n; ++i) {
+      tokens.push_back(part.tokens[i]);
+      positions.push_back(n_past + i);
+      if (i + part.n_logits >= n) wanted.push_back(first_row + i);
+    }
+    for (size_t i = 0; i < n; i += kTileTokens) {
+      tiles.push_back({part.sequence, first_row + i, std::min(kTileTokens, n - i), n_past + i});
+    }
+    most_splits = std::max(most_splits, SplitsAt(n_past + n - 1));
+  }
+  QUERN_DCHECK(!tokens.empty() && tokens.size() <= max_rows);
+
+  // Few tasks and a long context: the splits of a tile are shared out as well. The arithmetic is
+  // the same either way.
+  const size_t n_tasks = tiles.size() * hp.n_head_kv;
+  split_attention = most_splits > 1 && n_tasks < 4 * static_cast<size_t>(team->n_threads());
+  const size_t states = tokens.size() * hp.n_head * most_splits * state_floats;
+  if (split_attention && split_states.size() < states) split_states = AlignedBuffer<float>(states);
+  if (logits.size() < wanted.size() * hp.n_vocab) {
+    logits = AlignedBuffer<float>(wanted.size() * hp.n_vocab);
+    wanted_rows = AlignedBuffer<float>(wanted.size() * hp.n_embd);
+  }
+  for (std::atomic<size_t>& phase : phases) phase.store(0, std::memory_order_relaxed);
+}
+
+void Executor::Impl::Run(TeamMember& member) {
+  Worker worker{member, own[static_cast<size_t>(member.index())]};
+  Embed(worker);
+  member.Barrier();
+  for (size_t i = 0; i < hp.n_layer; ++i) Layer(worker, i);
+  Output(worker);
+}
+
+/// Residual rows from the embedding matrix, and cos and sin of every row's position, in double
+/// before rounding.
+void Executor::Impl::Embed(Worker& worker) {
+  const PackedMatrix& embd = model->token_embd();
+  const size_t group_bytes = PackedGroupBytes(embd.type, embd.n_cols);
+  const size_t n_pairs = hp.n_rot / 2;
+  const auto [begin, end] = worker.member.Share(tokens.size());
+  for (size_t row = begin; row < end; ++row) {
+    const auto token = static_cast<size_t>(tokens[row]);
+    DequantizePackedRow(embd.type, embd.n_cols, embd.data + token / kRowGroup * group_bytes,
+                        token % kRowGroup, x.data() + row * hp.n_embd);
+    for (size_t i = 0; i < n_pairs; ++i) {
+      const double angle = static_cast<double>(positions[row]) * hp.rope_freqs[i];
+      cos.data()[row * n_pairs + i] = static_cast<float>(std::cos(angle));
+      sin.data()[row * n_pairs + i] = static_cast<float>(std::sin(angle));
+    }
+  }
+}
+
+/// One decoder layer. Each block below ends with a barrier, so its results are there for the next.
+void Executor::Impl::Layer(Worker& worker, size_t index) {
+  const LayerWeights& layer = model->layers()[index];
+  const size_t n_rows = tokens.size();
+
+  Activations input = Prepare(worker, x.data(), n_rows, hp.n_embd, layer.attn_norm.data(),
+                              KindsOf({&layer.attn_q, &layer.attn_k, &layer.attn_v}));
+  Multiply(worker, input, n_rows,
+           {{layer.attn_q, q.data(), q_width, false},
+            {layer.attn_k, k.data(), kv_width, false},
+            {layer.attn_v, v.data(), kv_width, false}});
+  worker.member.Barrier();
+
+  RotateAndStore(worker, index);
+  worker.member.Barrier();
+
+  Attend(worker, index);
+  worker.member.Barrier();
+
+  input = Prepare(worker, attn.data(), n_rows, q_width, nullptr, KindsOf({&layer.attn_output}));
+  Multiply(worker, input, n_rows, {{layer.attn_output, x.data(), hp.n_embd, true}});
+  worker.member.Barrier();
+
+  input = Prepare(worker, x.data(), n_rows, hp.n_embd, layer.ffn_norm.data(),
+                  KindsOf({&layer.ffn_gate, &layer.ffn_up}));
+  const PackedMatrix& gate_w = layer.ffn_gate;
+  const PackedMatrix& up_w = layer.ffn_up;
+  ForEachChunk(worker, gate_w.n_groups(), 2, [&](size_t begin, size_t end) {
+    for (const auto& [w, out] : {std::pair{&gate_w, gate.data()}, std::pair{&up_w, up.data()}}) {
+      const auto kind = static_cast<size_t>(ActivationKindOf(w->type));
+      MatMul({*w, begin, end, input.rows[kind], input.stride[kind], n_rows, out, hp.n_ff, false});
+    }
+    const size_t first = begin * kRowGroup;
+    const size_t count = std::min<size_t>(hp.n_ff, end * kRowGroup) - first;
+    for (size_t row = 0; row < n_rows; ++row) {
+      float* g = gate.data() + row * hp.n_ff + first;
+      SwiGlu(g, up.data() + row * hp.n_ff + first, count, g);
+    }
+  });
+  worker.member.Barrier();
+
+  input = Prepare(worker, gate.data(), n_rows, hp.n_ff, nullptr, KindsOf({&layer.ffn_down}));
+  Multiply(worker, input, n_rows, {{layer.ffn_down, x.data(), hp.n_embd, true}});
+  worker.member.Barrier();
+}
+
+/// Turns Q and K by their positions and writes K and V to the sequences' pages.
+void Executor::Impl::RotateAndStore(Worker& worker, size_t layer) {
+  const size_t n_pairs = hp.n_rot / 2;
+  const size_t hd = hp.head_dim;
+  const auto [begin, end] = worker.member.Share(tokens.size() * hp.n_head_kv);
+  size_t tile = 0;
+  for (size_t i = begin; i < end; ++i) {
+    const size_t row = i / hp.n_head_kv;
+    const size_t head = i % hp.n_head_kv;
+    while (row >= tiles[tile].row + tiles[tile].n_tokens) ++tile;
+    const float* row_cos = cos.data() + row * n_pairs;
+    const float* row_sin = sin.data() + row * n_pairs;
+    float* q_heads = q.data() + row * q_width + head * group * hd;
+    float* k_head = k.data() + row * kv_width + head * hd;
+    Rope(hp.rope_style, row_cos, row_sin, group, hd, hp.n_rot, q_heads);
+    Rope(hp.rope_style, row_cos, row_sin, 1, hd, hp.n_rot, k_head);
+    std::byte* page = tiles[tile].sequence->page_table()[positions[row] / kPageTokens];
+    StoreKv(pool->type(), k_head, v.data() + row * kv_width + head * hd, hd,
+            positions[row] % kPageTokens, page + pool->Offset(layer, head));
+  }
+}
+
+AttentionArgs Executor::Impl::ArgsOf(size_t layer, const AttentionTile& tile,
+                                     size_t head_kv) const {
+  return {.type = pool->type(),
+          .head_dim = hp.head_dim,
+          .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(hp.head_dim))),
+          .q = q.data() + tile.row * q_width + head_kv * group * hp.head_dim,
+          .q_stride = q_width,
+          .n_tokens = tile.n_tokens,
+          .n_heads = group,
+          .first_position = tile.position,
+          .pages = tile.sequence->page_table(),
+          .page_offset = pool->Offset(layer, head_kv)};
+}
+
+void Executor::Impl::Attend(Worker& worker, size_t layer) {
+  if (split_attention) {
+    AttendSplits(worker, layer);
+    return;
+  }
+  ForEachChunk(worker, tiles.size() * hp.n_head_kv, 1, [&](size_t begin, size_t end) {
+    for (size_t i = begin; i < end; ++i) {
+      AttendTile(worker, layer, tiles[i / hp.n_head_kv], i % hp.n_head_kv);
+    }
+  });
+}
+
+/// All splits of one tile and KV head, one after the other.
+void Executor::Impl::AttendTile(Worker& worker, size_t layer, const AttentionTile& tile,
+                                size_t head_kv) {
+  const AttentionArgs args = ArgsOf(layer, tile, head_kv);
+  const size_t n_queries = tile.n_tokens * group;
+  float* states = worker.own.states.data();
+  float* next = worker.own.next.data();
+  AttendSplit(args, 0, states);
+  for (size_t split = 1; split < SplitsAt(tile.position + tile.n_tokens - 1); ++split) {
+    AttendSplit(args, split, next);
+    for (size_t i = 0; i < n_queries; ++i) {
+      MergeAttention(hp.head_dim, next + i * state_floats, states + i * state_floats);
+    }
+  }
+  for (size_t i = 0; i < n_queries; ++i) {
+    const size_t row = tile.row + i / group;
+    const size_t head = head_kv * group + i % group;
+    FinishAttention(hp.head_dim, states + i * state_floats,
+                    attn.data() + row * q_width + head * hp.head_dim);
+  }
+}
+
+/// Every split is a task of its own; after a barrier each query's splits are merged in order.
+void Executor::Impl::AttendSplits(Worker& worker, size_t layer) {
+  const size_t n_tasks = tiles.size() * hp.n_head_kv * most_splits;
+  const auto state_of = [&](size_t row, size_t head, size_t split) {
+    return split_states.data() + ((row * hp.n_head + head) * most_splits + split) * state_floats;
+  };
+  ForEachChunk(worker, n_tasks, 1, [&](size_t begin, size_t end) {
+    for (size_t i = begin; i < end; ++i) {
+      const size_t split = i % most_splits;
+      const size_t head_kv = i / most_splits % hp.n_head_kv;
+      const AttentionTile& tile = tiles[i / most_splits / hp.n_head_kv];
+      if (split >= SplitsAt(tile.position + tile.n_tokens - 1)) continue;
+      float* states = worker.own.states.data();
+      AttendSplit(ArgsOf(layer, tile, head_kv), split, states);
+      for (size_t query = 0; query < tile.n_tokens * group; ++query) {
+        std::memcpy(state_of(tile.row + query / group, head_kv * group + query % group, split),
+                    states + query * state_floats, state_floats * sizeof(float));
+      }
+    }
+  });
+  worker.member.Barrier();
+  const auto [begin, end] = worker.member.Share(tokens.size() * hp.n_head);
+  for (size_t i = begin; i < end; ++i) {
+    const size_t row = i / hp.n_head;
+    const size_t head = i % hp.n_head;
+    float* state = state_of(row, head, 0);
+    for (size_t split = 1; split < SplitsAt(positions[row]); ++split) {
+      MergeAttention(hp.head_dim, state_of(row, head, split), state);
+    }
+    FinishAttention(hp.head_dim, state, attn.data() + row * q_width + head * hp.head_dim);
+  }
+}
+
+/// Final norm and output matrix, for the wanted rows only.
+void Executor::Impl::Output(Worker& worker) {
+  if (wanted.empty()) return;
+  const auto [begin, end] = worker.member.Share(wanted.size());
+  for (size_t i = begin; i < end; ++i) {
+    std::memcpy(wanted_rows.data() + i * hp.n_embd, x.data() + wanted[i] * hp.n_embd,
+                hp.n_embd * sizeof(float));
+  }
+  worker.member.Barrier();
+  const PackedMatrix& output = model->output();
+  const Activations input = Prepare(worker, wanted_rows.data(), wanted.size(), hp.n_embd,
+                                    model->output_norm().data(), KindsOf({&output}));
+  Multiply(worker, input, wanted.size(), {{output, logits.data(), hp.n_vocab, false}});
+}
+
+/// Rows in the forms that `kinds` names, after RMSNorm with weights `norm` unless it is null. Few
+/// rows go to the thread's own memory; many are shared out, and a barrier follows.
+Activations Executor::Impl::Prepare(Worker& worker, const float* rows, size_t count, size_t n_cols,
+                                    const float* norm, unsigned kinds) {
+  const bool is_private = count <= kPrivateRows;
+  const Activations prepared =
+      is_private ? worker.own.activations.View(n_cols) : shared.View(n_cols);
+  const auto [begin, end] =
+      is_private ? std::pair<size_t, size_t>(0, count) : worker.member.Share(count);
+  for (size_t i = begin; i < end; ++i) {
+    const float* row = rows + i * n_cols;
+    if (norm != nullptr) {
+      RmsNorm(row, norm, n_cols, hp.rms_eps, worker.own.row.data());
+      row = worker.own.row.data();
+    }
+    for (size_t kind = 0; kind < kKinds.size(); ++kind) {
+      if ((kinds >> kind & 1U) == 0) continue;
+      PrepareActivations(kKinds[kind], row, n_cols,
+                         prepared.rows[kind] + i * prepared.stride[kind]);
+    }
+  }
+  if (!is_private) worker.member.Barrier();
+  return prepared;
+}
+
+/// All products of one input, shared out over the row groups of all their matrices together.
+void Executor::Impl::Multiply(Worker& worker, const Activations& input, size_t n_tokens,
+                              std::initializer_list<Product> products) {
+  size_t n_groups = 0;
+  for (const Product& product : products) n_groups += product.w.n_groups();
+  ForEachChunk(worker, n_groups, 2, [&](size_t begin, size_t end) {
+    size_t first = 0;
+    for (const Product& product : products) {
+      const size_t last = first + product.w.n_groups();
+      const size_t from = std::max(begin, first);
+      const size_t to = std::min(end, last);
+      if (from < to) {
+        const auto kind = static_cast<size_t>(ActivationKindOf(product.w.type));
+        MatMul({product.w, from - first, to - first, input.rows[kind], input.stride[kind], n_tokens,
+                product.out, product.out_stride, product.accumulate});
+      }
+      first = last;
+    }
+  });
+}
+
+/// Hands out [0, n) in chunks of a multiple of `unit`, about eight for each thread, to whoever is
+/// free.
+template <typename Body>
+void Executor::Impl::ForEachChunk(Worker& worker, size_t n, size_t unit, const Body& body) {
+  std::atomic<size_t>& next = phases[worker.phase++];
+  const auto n_chunks = static_cast<size_t>(worker.member.size()) * 8;
+  const size_t chunk = std::max<size_t>(1, (n / n_chunks + unit - 1) / unit) * unit;
+  for (size_t begin = next.fetch_add(chunk); begin < n; begin = next.fetch_add(chunk)) {
+    body(begin, std::min(n, begin + chunk));
+  }
+}
+
+}  // namespace quern

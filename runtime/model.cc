@@ -1,0 +1,188 @@
+#include "runtime/model.h"
+
+#include <algorithm>
+#include <atomic>
+#include <string>
+#include <unordered_set>
+
+#include "kernels/reference.h"
+#include "runtime/thread_team.h"
+
+namespace quern {
+
+/// Finds and checks every tensor first, then packs them all in parallel; the first failure sticks.
+class ModelLoader {
+ public:
+  ModelLoader(const GgufFile& file, Model& model) : file_(file), model_(model) {}
+
+  Status Load(const LoadOptions& options) {
+    if (Status status = LoadVocabulary(); !status) return status;
+    FindTensors();
+    RefuseUnknownTensors();
+    if (!status_) return status_;
+    return Pack(options);
+  }
+
+ private:
+  /// A matrix of the file and where the model keeps it.
+  struct Pending {
+    const TensorInfo* tensor;
+    PackedMatrix* matrix;
+  };
+
+  Status LoadVocabulary() {
+    Result<HParams> hparams = HParams::Load(file_);
+    if (!hparams) return Propagate(hparams);
+    model_.hparams_ = std::move(*hparams);
+    Result<Tokenizer> tokenizer = Tokenizer::Load(file_);
+    if (!tokenizer) return Propagate(tokenizer);
+    if (tokenizer->n_vocab() > model_.hparams_.n_vocab) {
+      return Fail(ErrorCode::kCorruptFile, "{}: {} tokens but only {} rows in 'token_embd.weight'",
+                  file_.name(), tokenizer->n_vocab(), model_.hparams_.n_vocab);
+    }
+    model_.tokenizer_.emplace(std::move(*tokenizer));
+    if (file_.Find("tokenizer.chat_template") == nullptr) return {};
+    Result<ChatTemplate> chat_template = ChatTemplate::Load(file_);
+    if (!chat_template) return Propagate(chat_template);
+    model_.chat_template_.emplace(std::move(*chat_template));
+    return {};
+  }
+
+  void FindTensors() {
+    const HParams& hp = model_.hparams_;
+    const uint64_t q_width = uint64_t{hp.n_head} * hp.head_dim;
+    const uint64_t kv_width = uint64_t{hp.n_head_kv} * hp.head_dim;
+    Matrix("token_embd.weight", hp.n_vocab, hp.n_embd, &model_.token_embd_);
+    Vector("output_norm.weight", hp.n_embd, &model_.output_norm_);
+    tied_ = file_.FindTensor("output.weight") == nullptr;
+    if (!tied_) Matrix("output.weight", hp.n_vocab, hp.n_embd, &model_.output_);
+    if (file_.FindTensor("rope_freqs.weight") != nullptr) used_.insert("rope_freqs.weight");
+
+    model_.layers_.resize(hp.n_layer);
+    for (uint32_t i = 0; i < hp.n_layer && status_; ++i) {
+      LayerWeights& layer = model_.layers_[i];
+      const std::string prefix = "blk." + std::to_string(i) + ".";
+      Vector(prefix + "attn_norm.weight", hp.n_embd, &layer.attn_norm);
+      Matrix(prefix + "attn_q.weight", q_width, hp.n_embd, &layer.attn_q);
+      Matrix(prefix + "attn_k.weight", kv_width, hp.n_embd, &layer.attn_k);
+      Matrix(prefix + "attn_v.weight", kv_width, hp.n_embd, &layer.attn_v);
+      Matrix(prefix + "attn_output.weight", hp.n_embd, q_width, &layer.attn_output);
+      Vector(prefix + "ffn_norm.weight", hp.n_embd, &layer.ffn_norm);
+      Matrix(prefix + "ffn_gate.weight", hp.n_ff, hp.n_embd, &layer.ffn_gate);
+      Matrix(prefix + "ffn_up.weight", hp.n_ff, hp.n_embd, &layer.ffn_up);
+      Matrix(prefix + "ffn_down.weight", hp.n_embd, hp.n_ff, &layer.ffn_down);
+    }
+  }
+
+  /// The tensor with this name, type runnable and shape [n_cols, n_rows]; null after a failure.
+  const TensorInfo* Find(const std::string& name, uint64_t n_rows, uint64_t n_cols) {
+    if (!status_) return nullptr;
+    const TensorInfo* tensor = file_.FindTensor(name);
+    if (tensor == nullptr) {
+      status_ = Fail(ErrorCode::kCorruptFile, "{}: no tensor '{}'", file_.name(), name);
+    } else if (!IsRunnable(tensor->type)) {
+      status_ =
+          Fail(ErrorCode::kUnsupported, "{}: tensor '{}' is of type {}, which Quern does not run",
+               file_.name(), name, NameOf(tensor->type));
+    } else if (tensor->n_cols() != n_cols || tensor->n_rows() != n_rows) {
+      status_ = Fail(ErrorCode::kCorruptFile, "{}: tensor '{}' is {} x {}, expected {} x {}",
+                     file_.name(), name, tensor->n_cols(), tensor->n_rows(), n_cols, n_rows);
+    } else {
+      used_.insert(std::string(name));
+      return tensor;
+    }
+    return nullptr;
+  }
+
+  void Matrix(const std::string& name, uint64_t n_rows, uint64_t n_cols, PackedMatrix* matrix) {
+    const TensorInfo* tensor = Find(name, n_rows, n_cols);
+    if (tensor == nullptr) return;
+    *matrix = {tensor->type, n_rows, n_cols, nullptr};
+    pending_.push_back({tensor, matrix});
+  }
+
+  void Vector(const std::string& name, uint64_t n, std::vector<float>* vector) {
+    const TensorInfo* tensor = Find(name, 1, n);
+    if (tensor == nullptr) return;
+    vector->resize(n);
+    DequantizeRow(tensor->type, tensor->data.data(), n, vector->data());
+  }
+
+  /// A tensor that the forward pass does not use would make answers silently wrong.
+  void RefuseUnknownTensors() {
+    for (const TensorInfo& tensor : file_.tensors()) {
+      if (!status_) return;
+      if (!used_.contains(std::string(tensor.name))) {
+        status_ = Fail(ErrorCode::kUnsupported, "{}: tensor '{}' has no place in architecture '{}'",
+                       file_.name(), tensor.name, model_.hparams_.arch);
+      }
+    }
+  }
+
+  Status Pack(const LoadOptions& options) {
+    size_t bytes = 0;
+    for (const Pending& pending : pending_)
+      bytes += WeightArena::Rounded(PackedBytes(*pending.matrix));
+    Result<WeightArena> arena = WeightArena::Create(bytes);
+    if (!arena) return Propagate(arena);
+    model_.arena_.emplace(std::move(*arena));
+    model_.weight_bytes_ = bytes;
+
+    ThreadTeam team(options.n_threads > 0 ? options.n_threads : AvailableThreads());
+    size_t done = 0;
+    for (const Pending& pending : pending_) {
+      std::byte* packed = model_.arena_->Allocate(PackedBytes(*pending.matrix));
+      pending.matrix->data = packed;
+      PackMatrix(team, *pending.tensor, *pending.matrix, packed);
+      done += pending.tensor->data.size();
+      if (options.progress) {
+        options.progress(static_cast<double>(done) /
+                         static_cast<double>(std::max<size_t>(bytes, 1)));
+      }
+    }
+    if (tied_) model_.output_ = model_.token_embd_;
+    return {};
+  }
+
+  static size_t PackedBytes(const PackedMatrix& matrix) {
+    return matrix.n_groups() * PackedGroupBytes(matrix.type, matrix.n_cols);
+  }
+
+  void PackMatrix(ThreadTeam& team, const TensorInfo& tensor, const PackedMatrix& matrix,
+                  std::byte* packed) {
+    const size_t group_bytes = PackedGroupBytes(matrix.type, matrix.n_cols);
+    const size_t row_bytes = RowBytes(matrix.type, matrix.n_cols);
+    // About 1 MiB a piece: enough to share out evenly, and the source pages of a piece are dropped
+    // after it, so that the file and its packed copy are never resident together.
+    const size_t piece = std::max<size_t>(1, (size_t{1} << 20) / group_bytes);
+    const size_t n_pieces = (matrix.n_groups() + piece - 1) / piece;
+    team.ForEach(n_pieces, [&](size_t index) {
+      const size_t end = std::min(matrix.n_groups(), (index + 1) * piece);
+      for (size_t group = index * piece; group < end; ++group) {
+        const size_t row = group * kRowGroup;
+        PackGroup(matrix.type, matrix.n_cols, std::min(kRowGroup, matrix.n_rows - row),
+                  tensor.data.data() + row * row_bytes, packed + group * group_bytes);
+      }
+      const size_t first_row = index * piece * kRowGroup;
+      const size_t last_row = std::min<size_t>(matrix.n_rows, end * kRowGroup);
+      file_.DropPages(
+          tensor.data.subspan(first_row * row_bytes, (last_row - first_row) * row_bytes));
+    });
+  }
+
+  const GgufFile& file_;
+  Model& model_;
+  Status status_;
+  bool tied_ = false;
+  std::vector<Pending> pending_;
+  std::unordered_set<std::string> used_;
+};
+
+Result<std::shared_ptr<const Model>> Model::Load(const GgufFile& file, const LoadOptions& options) {
+  // make_shared cannot reach the private constructor.
+  std::shared_ptr<Model> model(new Model());
+  if (Status status = ModelLoader(file, *model).Load(options); !status) return Propagate(status);
+  return std::shared_ptr<const Model>(std::move(model));
+}
+
+}  // namespace quern

@@ -1,0 +1,56 @@
+#include "runtime/sequence.h"
+
+#include <utility>
+
+#include "gguf/check.h"
+
+namespace quern {
+namespace {
+
+size_t PagesFor(size_t n_tokens) { return (n_tokens + kPageTokens - 1) / kPageTokens; }
+
+}  // namespace
+
+Sequence::Sequence(Sequence&& other) noexcept
+    : pool_(other.pool_),
+      pages_(std::exchange(other.pages_, {})),
+      table_(std::exchange(other.table_, {})),
+      n_past_(std::exchange(other.n_past_, 0)) {}
+
+Sequence::~Sequence() { Truncate(0); }
+
+void Sequence::Append(KvPool::PageId page) {
+  pages_.push_back(page);
+  table_.push_back(pool_->page(page));
+}
+
+Status Sequence::Reserve(size_t n_tokens) {
+  const size_t wanted = PagesFor(n_past_ + n_tokens);
+  const size_t missing = wanted > pages_.size() ? wanted - pages_.size() : 0;
+  if (missing > pool_->n_free()) {
+    return Fail(ErrorCode::kOutOfMemory, "the KV cache has {} free pages, {} are needed",
+                pool_->n_free(), missing);
+  }
+  for (size_t i = 0; i < missing; ++i) Append(pool_->Allocate());
+  return {};
+}
+
+void Sequence::Share(std::span<const KvPool::PageId> pages) {
+  QUERN_DCHECK(pages_.empty());
+  for (const KvPool::PageId page : pages) {
+    pool_->AddReference(page);
+    Append(page);
+  }
+  n_past_ = pages.size() * kPageTokens;
+}
+
+void Sequence::Truncate(size_t n_past) {
+  n_past_ = n_past;
+  while (pages_.size() > PagesFor(n_past)) {
+    pool_->Release(pages_.back());
+    pages_.pop_back();
+    table_.pop_back();
+  }
+}
+
+}  // namespace quern
