@@ -13,7 +13,8 @@ enum class GgmlType : uint32_t {
 #undef GGML_TYPE
 };
 
-/// Storage facts of one type: `block_elements` consecutive weights of a row take `block_bytes` bytes.
+/// Storage facts of one type: `block_elements` consecutive weights of a row take `block_bytes`
+/// bytes.
 struct GgmlTypeTraits {
   std::string_view name;
   uint32_t block_elements;

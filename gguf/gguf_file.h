@@ -1,4 +1,5 @@
-// Reader of GGUF files (v2 and v3, little endian, split or whole): metadata and tensors as views of mapped bytes.
+// Reader of GGUF files (v2 and v3, little endian, split or whole): metadata and tensors as views of
+// mapped bytes.
 #pragma once
 
 #include <array>
@@ -34,7 +35,8 @@ enum class MetaType : uint32_t {
 };
 std::string_view NameOf(MetaType type);
 
-/// An array value. Integers, floats and bools are widened; strings are views of the file; arrays may nest.
+/// An array value. Integers, floats and bools are widened; strings are views of the file; arrays
+/// may nest.
 struct MetaArray {
   MetaType element_type;
   std::variant<std::vector<uint64_t>, std::vector<int64_t>, std::vector<double>, std::vector<bool>,
@@ -54,7 +56,8 @@ struct MetaEntry {
   MetaValue value;
 };
 
-/// A tensor of the file. shape[0] is the row length (columns, the fastest dimension); absent dimensions are 1.
+/// A tensor of the file. shape[0] is the row length (columns, the fastest dimension); absent
+/// dimensions are 1.
 struct TensorInfo {
   std::string_view name;
   GgmlType type;
@@ -75,7 +78,8 @@ class GgufFile {
   /// Maps `path`; the first file of a split set (`-00001-of-0000N.gguf`) opens the whole set.
   static Result<GgufFile> Open(const std::string& path);
 
-  /// Reads from memory that outlives the object, `name` standing for the path in messages.
+  /// Reads from memory that outlives the object and starts at a multiple of 8, `name` standing for
+  /// the path in messages.
   static Result<GgufFile> FromMemory(std::span<const std::byte> bytes, std::string name);
 
   GgufFile(GgufFile&&) noexcept;
@@ -96,7 +100,8 @@ class GgufFile {
   const MetaValue* Find(std::string_view key) const;
   const TensorInfo* FindTensor(std::string_view name) const;
 
-  /// Typed look-ups. Errors: kNotFound without the key, kCorruptFile when its type or range does not fit.
+  /// Typed look-ups. Errors: kNotFound without the key, kCorruptFile when its type or range does
+  /// not fit.
   Result<uint64_t> GetUint(std::string_view key) const;
   Result<double> GetFloat(std::string_view key) const;
   Result<bool> GetBool(std::string_view key) const;
@@ -112,7 +117,10 @@ class GgufFile {
   Result<bool> GetBoolOr(std::string_view key, bool fallback) const;
   Result<std::string_view> GetStringOr(std::string_view key, std::string_view fallback) const;
 
-  /// Lets the kernel drop the resident pages wholly inside `bytes` (after a tensor was packed elsewhere).
+  /// Asks the kernel to read the pages of `bytes` ahead of their use.
+  void WillNeed(std::span<const std::byte> bytes) const;
+  /// Lets the kernel drop the resident pages wholly inside `bytes` (after a tensor was packed
+  /// elsewhere).
   void DropPages(std::span<const std::byte> bytes) const;
 
  private:

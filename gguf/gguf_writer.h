@@ -15,8 +15,8 @@
 namespace quern {
 
 /// Use: set metadata and add tensors, Open, WriteTensor once per tensor in the order added, Finish.
-/// The file appears under its name only at Finish; before that a temporary beside it holds the bytes,
-/// and it is removed when the writer goes away unfinished.
+/// The file appears under its name only at Finish; before that a temporary beside it holds the
+/// bytes, and it is removed when the writer goes away unfinished.
 class GgufWriter {
  public:
   GgufWriter();

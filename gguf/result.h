@@ -30,7 +30,8 @@ template <typename T>
 using Result = tl::expected<T, Error>;
 using Status = Result<void>;
 
-/// Builds the error value of any Result: `return Fail(ErrorCode::kNotFound, "no tensor '{}'", name);`
+/// Builds the error value of any Result: `return Fail(ErrorCode::kNotFound, "no tensor '{}'",
+/// name);`
 template <typename... Args>
 tl::unexpected<Error> Fail(ErrorCode code, fmt::format_string<Args...> format, Args&&... args) {
   return tl::unexpected<Error>(Error{code, fmt::format(format, std::forward<Args>(args)...)});

@@ -1,0 +1,45 @@
+// A file that appears whole or not at all: bytes go to a temporary beside it, which Commit renames.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "gguf/result.h"
+
+namespace quern {
+
+/// Sequential writes, gathered into large ones. A failed or forgotten file leaves nothing behind.
+class OutputFile {
+ public:
+  /// Reserves `expected_bytes` on the disk where its file system can, so that a full disk shows
+  /// before the work. Errors: kInvalidArgument when `path` names something else than a regular
+  /// file, kIo for the rest.
+  static Result<OutputFile> Create(const std::string& path, uint64_t expected_bytes);
+
+  OutputFile(OutputFile&& other) noexcept;
+  OutputFile& operator=(OutputFile&&) = delete;
+  ~OutputFile();
+
+  Status Write(std::span<const std::byte> bytes);
+  /// Writes what is left and gives the file its name. Nothing may be written afterwards.
+  Status Commit();
+
+ private:
+  OutputFile(std::string path, std::string temporary_path, int fd);
+
+  Status Reserve(uint64_t bytes);
+  Status WriteThrough(std::span<const std::byte> bytes);
+  Status Flush();
+  tl::unexpected<Error> SystemError(int error_number) const;
+  void Discard();
+
+  std::string path_;
+  std::string temporary_path_;
+  int fd_;
+  std::vector<std::byte> buffer_;
+};
+
+}  // namespace quern
