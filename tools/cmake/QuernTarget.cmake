@@ -9,6 +9,9 @@ if(QUERN_SANITIZE)
     -fno-sanitize-recover=all)
   target_link_options(quern_flags INTERFACE -fsanitize=${QUERN_SANITIZE})
 endif()
+if(QUERN_BUILD_FUZZ)
+  target_compile_options(quern_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 
 # A library of one folder: all its sources, its public dependencies after them.
 function(quern_library name)

@@ -1,0 +1,14 @@
+#!/bin/sh
+# Installs what the tests need (Debian; root or sudo), builds everything and runs all tests.
+# usage: run-tests.sh [PRESET]   PRESET: release (the default), debug, asan-ubsan, tsan, fuzz
+set -eu
+cd "$(dirname "$0")/.."
+preset=${1:-release}
+
+tools/setup/install.sh build test
+if [ "$preset" = fuzz ]; then
+  tools/setup/install.sh fuzz
+fi
+tools/setup/fetch-peers.sh ||
+  echo "llama.cpp could not be fetched: the tests that compare with it will be skipped"
+cmake --workflow --preset "$preset"
