@@ -13,21 +13,11 @@
 // After foreach_target, whose passes each need their own.
 #include "hwy/highway.h"
 #include "kernels/exp-inl.h"
+#include "kernels/map-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace quern::HWY_NAMESPACE {
 namespace {
-
-/// out[i] = f(in[i]...) for n floats. Elementwise, so every target gives the same bits wherever its
-/// MulAdd is fused.
-template <class F, class... In>
-HWY_INLINE void Map(size_t n, float* out, const F& f, const In*... in) {
-  const hn::ScalableTag<float> d;
-  const size_t lanes = hn::Lanes(d);
-  size_t i = 0;
-  for (; i + lanes <= n; i += lanes) hn::StoreU(f(hn::LoadU(d, in + i)...), d, out + i);
-  if (i < n) hn::StoreN(f(hn::LoadN(d, in + i, n - i)...), d, out + i, n - i);
-}
 
 /// Sums over floats run in this many virtual lanes whatever the vector width, so that all targets
 /// add in one order. 32 doubles are four 512-bit registers: enough chains to hide the latency.
