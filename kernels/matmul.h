@@ -1,4 +1,5 @@
-// Matrix products over packed weights: the one operation that decides the speed of prefill and decode.
+// Matrix products over packed weights: the one operation that decides the speed of prefill and
+// decode.
 #pragma once
 
 #include <cstddef>
@@ -9,8 +10,9 @@
 
 namespace quern {
 
-/// Rows that a packed matrix interleaves. Lane = row, so a product needs no horizontal sum, and 64 packed bytes are one
-/// 512-bit, two 256-bit or four 128-bit registers: one layout serves every target.
+/// Rows that a packed matrix interleaves. Lane = row, so a product needs no horizontal sum, and 64
+/// packed bytes are one 512-bit, two 256-bit or four 128-bit registers: one layout serves every
+/// target.
 inline constexpr size_t kRowGroup = 16;
 
 /// How a product takes its activations: quantized weights as Q8 rows, float weights as floats.
@@ -36,8 +38,8 @@ void DequantizePackedRow(GgmlType type, size_t n_cols, const std::byte* packed, 
 /// Bytes of one activation row of this kind, a multiple of 64.
 size_t ActivationRowBytes(ActivationKind kind, size_t n_cols);
 
-/// Writes one activation row. kF32 copies. kQ8 rounds blocks of 32 to int8 with a float scale of max|x|/127 each, and
-/// keeps the integer sum of every 16, which weights with an offset need.
+/// Writes one activation row. kF32 copies. kQ8 rounds blocks of 32 to int8 with a float scale of
+/// max|x|/127 each, and keeps the integer sum of every 16, which weights with an offset need.
 void PrepareActivations(ActivationKind kind, const float* x, size_t n_cols, std::byte* row);
 
 /// A weight matrix as the kernels read it: groups of kRowGroup rows, one after the other.
@@ -45,17 +47,18 @@ struct PackedMatrix {
   GgmlType type = GgmlType::kF32;
   size_t n_rows = 0;
   size_t n_cols = 0;
-  const std::byte* data = nullptr;  ///< 64-byte aligned; n_groups() * PackedGroupBytes(type, n_cols)
+  const std::byte* data = nullptr;  ///< 64-byte aligned, n_groups() * PackedGroupBytes
 
   size_t n_groups() const { return (n_rows + kRowGroup - 1) / kRowGroup; }
 };
 
-/// out[t * out_stride + row] (+)= sum over k of w[row][k] * x[t][k], for the rows of groups [group_begin, group_end).
+/// out[t * out_stride + row] (+)= sum over k of w[row][k] * x[t][k], for the rows of groups
+/// [group_begin, group_end).
 struct MatMulArgs {
   PackedMatrix w;
   size_t group_begin = 0;
   size_t group_end = 0;
-  const std::byte* x = nullptr;  ///< n_tokens activation rows of ActivationKindOf(w.type), 64-byte aligned
+  const std::byte* x = nullptr;  ///< activation rows of ActivationKindOf(w.type), 64-byte aligned
   size_t x_stride = 0;           ///< bytes from one activation row to the next
   size_t n_tokens = 0;
   float* out = nullptr;
@@ -63,9 +66,9 @@ struct MatMulArgs {
   bool accumulate = false;  ///< adds to `out` (a residual) instead of overwriting it
 };
 
-/// Batch invariance: an output depends on its weight row and its activation row alone, bit for bit. Every path adds the
-/// blocks of K in order with the same operations, whatever n_tokens and the range of groups.
-/// No allocation, no threads; callers split [0, n_groups()) among theirs.
+/// Batch invariance: an output depends on its weight row and its activation row alone, bit for bit.
+/// Every path adds the blocks of K in order with the same operations, whatever n_tokens and the
+/// range of groups. No allocation, no threads; callers split [0, n_groups()) among theirs.
 void MatMul(const MatMulArgs& args);
 
 }  // namespace quern

@@ -9,7 +9,8 @@
 
 namespace quern {
 
-/// Targets that are compiled in and run on this CPU, best first ("AVX3_ZEN4", "AVX2", ..., "EMU128").
+/// Targets that are compiled in and run on this CPU, best first ("AVX3_ZEN4", "AVX2", ...,
+/// "EMU128").
 std::vector<std::string> SupportedTargets();
 
 /// The target that kernels run on now.

@@ -1,0 +1,66 @@
+#include "kernels/activations.h"
+
+#include <cstring>
+
+#include "kernels/matmul.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/activations.cc"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+// After foreach_target.
+#include "kernels/simd-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace quern::HWY_NAMESPACE {
+
+void QuantizeActivations(const float* x, size_t n_cols, std::byte* row) {
+  const DF d;
+  const DI32 di;
+  const hn::Rebind<int8_t, DF> d8;
+  // Below, 127 / max would overflow; such a block counts as zeros.
+  constexpr float kTiny = 1e-30F;
+  constexpr size_t kHalf = kActivationBlock / 2;
+  auto* blocks = reinterpret_cast<ActivationBlock*>(row);
+  for (size_t b = 0; b < n_cols / kActivationBlock; ++b, x += kActivationBlock) {
+    VF max = hn::Zero(d);
+    for (size_t i = 0; i < kActivationBlock; i += kLanes) {
+      max = hn::Max(max, hn::Abs(hn::LoadU(d, x + i)));
+    }
+    const float largest = hn::ReduceMax(d, max);
+    const bool zeros = largest < kTiny;
+    const VF to_integer = hn::Set(d, zeros ? 0.0F : 127.0F / largest);
+    ActivationBlock& block = blocks[b];
+    for (size_t half = 0; half < 2; ++half) {
+      VI32 sum = hn::Zero(di);
+      for (size_t i = half * kHalf; i < (half + 1) * kHalf; i += kLanes) {
+        const VI32 q = hn::NearestInt(hn::Mul(hn::LoadU(d, x + i), to_integer));
+        hn::StoreU(hn::DemoteTo(d8, q), d8, block.q + i);
+        sum = hn::Add(sum, q);
+      }
+      block.half[half] = static_cast<int16_t>(hn::ReduceSum(di, sum));
+    }
+    block.scale = zeros ? 0.0F : largest / 127.0F;
+    block.sum = block.scale * static_cast<float>(block.half[0] + block.half[1]);
+    block.half_sum[0] = block.scale * static_cast<float>(block.half[0]);
+    block.half_sum[1] = block.scale * static_cast<float>(block.half[1]);
+  }
+}
+
+}  // namespace quern::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace quern {
+
+HWY_EXPORT(QuantizeActivations);
+
+void PrepareActivations(ActivationKind kind, const float* x, size_t n_cols, std::byte* row) {
+  if (kind == ActivationKind::kF32) {
+    std::memcpy(row, x, n_cols * sizeof(float));
+  } else {
+    HWY_DYNAMIC_DISPATCH(QuantizeActivations)(x, n_cols, row);
+  }
+}
+
+}  // namespace quern
+#endif  // HWY_ONCE

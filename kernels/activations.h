@@ -1,0 +1,25 @@
+// Layout of quantized activation rows, which every integer weight type multiplies with.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace quern {
+
+/// Columns that share one scale. Finer than the 256 of the K types, so that one outlier spoils
+/// fewer neighbours.
+inline constexpr size_t kActivationBlock = 32;
+
+/// 32 columns of one row: x[i] ~ scale * q[i]. A row is an array of these.
+/// The sums let a product subtract what the weights' zero points and minimums contribute without
+/// touching the weights again; types with sub-blocks of 16 take them by halves.
+struct ActivationBlock {
+  float scale;        ///< max|x| / 127
+  float sum;          ///< scale * sum of q
+  float half_sum[2];  ///< scale * half[h]
+  int16_t half[2];    ///< sum of q[16h .. 16h+15]
+  int8_t q[kActivationBlock];
+};
+static_assert(sizeof(ActivationBlock) == 52);
+
+}  // namespace quern

@@ -1,0 +1,100 @@
+// Products with many tokens: weights are unpacked once per block of tokens, a panel at a time.
+#if defined(QUERN_KERNELS_PANEL_MATMUL_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef QUERN_KERNELS_PANEL_MATMUL_INL_H_
+#undef QUERN_KERNELS_PANEL_MATMUL_INL_H_
+#else
+#define QUERN_KERNELS_PANEL_MATMUL_INL_H_
+#endif
+
+#include <algorithm>
+
+#include "kernels/simd-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace quern::HWY_NAMESPACE {
+
+// Register tile: kTileVectors row vectors by kTileTokens tokens. Each weight vector feeds
+// kTileTokens products and each activation kTileVectors, so that loads do not limit; the sums of
+// 2 x 6 (integer and float) and their operands take 27 of AVX-512's 32 registers.
+inline constexpr size_t kTileVectors = 2;
+#if HWY_TARGET == HWY_AVX3_DL || HWY_TARGET == HWY_AVX3_ZEN4
+inline constexpr size_t kTileTokens = 6;
+#elif HWY_TARGET == HWY_AVX3 || HWY_TARGET_IS_NEON
+inline constexpr size_t kTileTokens = 4;
+#else
+inline constexpr size_t kTileTokens = 2;
+#endif
+
+// Two groups make a panel, so that 512-bit targets have kTileVectors vectors of rows.
+inline constexpr size_t kPanelGroups = 2;
+inline constexpr size_t kPanelRows = kPanelGroups * kRowGroup;
+
+// Tokens that share one unpacked panel: their sums (16 KB) stay in L1 or L2 beside the panel, and
+// unpacking costs less than 2% of the products.
+inline constexpr size_t kTokenBlock = 132;
+
+/// What a tile of the panel product works on.
+template <class Panel>
+struct TileArgs {
+  const Panel* panels;  ///< kPanelGroups of them
+  size_t first_row;     ///< of the tile's vectors, in the panel
+  size_t n_cols;        ///< columns that the panel holds
+  const std::byte* x;   ///< the tile's first token, at the panel's first column
+  size_t x_stride;
+  float* sums;  ///< [token][kPanelRows], added to
+};
+
+/// Kernel supplies: Panel, kPanelCols (columns of a panel), XBytes(cols), and
+///   Unpack(w, group, first_col, n_cols, panel)
+///   Tile<kTokens>(tile_args)
+template <class Kernel, size_t kTokens>
+HWY_INLINE size_t RunTiles(TileArgs<typename Kernel::Panel>& tile, size_t n_tokens) {
+  size_t done = 0;
+  for (; done + kTokens <= n_tokens; done += kTokens) {
+    Kernel::template Tile<kTokens>(tile);
+    tile.x += kTokens * tile.x_stride;
+    tile.sums += kTokens * kPanelRows;
+  }
+  return n_tokens - done;
+}
+
+template <class Kernel>
+HWY_NOINLINE void PanelMatMul(const MatMulArgs& args) {
+  using Panel = typename Kernel::Panel;
+  Panel panels[kPanelGroups] = {};
+  alignas(64) float sums[kTokenBlock * kPanelRows];
+
+  const size_t n_cols = args.w.n_cols;
+  for (size_t token = 0; token < args.n_tokens; token += kTokenBlock) {
+    const size_t n_tokens = std::min(kTokenBlock, args.n_tokens - token);
+    const std::byte* x = args.x + token * args.x_stride;
+    for (size_t group = args.group_begin; group < args.group_end; group += kPanelGroups) {
+      const size_t n_groups = std::min(kPanelGroups, args.group_end - group);
+      std::fill_n(sums, n_tokens * kPanelRows, 0.0F);
+      for (size_t col = 0; col < n_cols; col += Kernel::kPanelCols) {
+        const size_t panel_cols = std::min(Kernel::kPanelCols, n_cols - col);
+        for (size_t g = 0; g < n_groups; ++g) {
+          Kernel::Unpack(args.w, group + g, col, panel_cols, panels[g]);
+        }
+        for (size_t row = 0; row < n_groups * kRowGroup; row += kTileVectors * kLanes) {
+          TileArgs<Panel> tile{panels,        row,       panel_cols, x + Kernel::XBytes(col),
+                               args.x_stride, sums + row};
+          size_t left = RunTiles<Kernel, kTileTokens>(tile, n_tokens);
+          if constexpr (kTileTokens > 4) left = RunTiles<Kernel, 4>(tile, left);
+          if constexpr (kTileTokens > 2) left = RunTiles<Kernel, 2>(tile, left);
+          RunTiles<Kernel, 1>(tile, left);
+        }
+      }
+      for (size_t t = 0; t < n_tokens; ++t) {
+        for (size_t row = 0; row < n_groups * kRowGroup; row += kLanes) {
+          StoreRows(args, group, row, token + t, hn::Load(DF(), sums + t * kPanelRows + row));
+        }
+      }
+    }
+  }
+}
+
+}  // namespace quern::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

@@ -1,0 +1,324 @@
+// Products of integer weights and Q8 activations, generic over the weight type's codec.
+#if defined(QUERN_KERNELS_QUANT_MATMUL_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef QUERN_KERNELS_QUANT_MATMUL_INL_H_
+#undef QUERN_KERNELS_QUANT_MATMUL_INL_H_
+#else
+#define QUERN_KERNELS_QUANT_MATMUL_INL_H_
+#endif
+
+#include <algorithm>
+
+#include "kernels/activations.h"
+#include "kernels/dot-inl.h"
+#include "kernels/panel_matmul-inl.h"
+#include "kernels/weight_kernels.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace quern::HWY_NAMESPACE {
+
+// A codec of weight type T is a class
+//   struct Codec { using Block (of GGUF); struct Packed (16 rows' block, the same bytes);
+//     static constexpr size_t kCols;      columns of a block, a multiple of 32
+//     static constexpr int kMaxWeight;    of the unsigned weights that Weights() gives
+//     static constexpr int kZero;         the unsigned weight that means 0
+//     static constexpr bool kHasMin;      whether a minimum is added to each weight
+//     static constexpr size_t kScales;    scales per step of 32 columns: 1, or 2 for halves of 16
+//     static void Pack(const Block* const* rows, Packed& packed);
+//     Codec(const Packed& packed, size_t row);                      for rows row .. row+kLanes-1
+//     void Weights(size_t step, VU8* w) const;                      kStepGroups vectors
+//     VF Scale(size_t step, size_t half) const;
+//     VF Min(size_t step, size_t half) const; }                     only if kHasMin
+// so that weight = Scale * (w - kZero) + Min.
+
+template <class Codec>
+inline constexpr size_t kStepsOf = Codec::kCols / kActivationBlock;
+
+/// The integers' start: minus what the zero point adds to half `half` (or all) of a step.
+template <class Codec>
+HWY_INLINE VI32 DotStart(const ActivationBlock& x, size_t half) {
+  // Signed byte dot products see weights above 127 moved down by 128.
+  constexpr int kZero = Codec::kZero - (QUERN_DOT_I8_I8 && Codec::kMaxWeight > 127 ? 128 : 0);
+  if constexpr (kZero == 0) {
+    return hn::Zero(DI32());
+  } else {
+    constexpr auto kMinusZero = static_cast<uint32_t>(static_cast<uint16_t>(-kZero));
+    const uint32_t factors = Codec::kScales == 1 ? kMinusZero << 16 | kMinusZero
+                             : half == 0         ? kMinusZero
+                                                 : kMinusZero << 16;
+    return hn::WidenMulPairwiseAdd(
+        DI32(), hn::BitCast(DI16(), Broadcast4(x.half)),
+        hn::BitCast(DI16(), hn::Set(DI32(), static_cast<int32_t>(factors))));
+  }
+}
+
+/// Adds one step to a row's sum. Every path does these operations in this order, whatever it does
+/// to get the exact integers: that makes its results equal, bit for bit.
+template <class Codec, class Scales, class Mins>
+HWY_INLINE VF AddStep(const VI32* dots, Scales scale, Mins min, const ActivationBlock& x, VF sum) {
+  const DF d;
+  VF scaled = hn::Mul(hn::ConvertTo(d, dots[0]), scale(0));
+  if constexpr (Codec::kScales == 2) {
+    scaled = hn::MulAdd(hn::ConvertTo(d, dots[1]), scale(1), scaled);
+  }
+  sum = hn::MulAdd(scaled, hn::Set(d, x.scale), sum);
+  if constexpr (Codec::kHasMin && Codec::kScales == 1) {
+    sum = hn::MulAdd(min(0), hn::Set(d, x.sum), sum);
+  } else if constexpr (Codec::kHasMin) {
+    sum = hn::MulAdd(min(0), hn::Set(d, x.half_sum[0]), sum);
+    sum = hn::MulAdd(min(1), hn::Set(d, x.half_sum[1]), sum);
+  }
+  return sum;
+}
+
+/// The few-token path: each step of weights is unpacked to registers once and multiplied with
+/// every token.
+template <class Codec, size_t kTokens>
+HWY_NOINLINE void FusedMatMul(const MatMulArgs& args) {
+  using Packed = typename Codec::Packed;
+  constexpr size_t kHalfGroups = kStepGroups / Codec::kScales;
+  const DF d;
+  const size_t n_blocks = args.w.n_cols / Codec::kCols;
+  const auto* packed = reinterpret_cast<const Packed*>(args.w.data) + args.group_begin * n_blocks;
+  for (size_t group = args.group_begin; group < args.group_end; ++group, packed += n_blocks) {
+    VF sums[kSlices][kTokens];
+    for (auto& slice : sums) {
+      for (VF& sum : slice) sum = hn::Zero(d);
+    }
+    const std::byte* x_column = args.x;
+    for (size_t block = 0; block < n_blocks; ++block) {
+      for (size_t slice = 0; slice < kSlices; ++slice) {
+        const Codec codec(packed[block], slice * kLanes);
+        const std::byte* x_step = x_column;
+        for (size_t step = 0; step < kStepsOf<Codec>; ++step, x_step += sizeof(ActivationBlock)) {
+          VU8 w[kStepGroups];
+          codec.Weights(step, w);
+          VF scales[Codec::kScales];
+          VF mins[Codec::kScales];
+          for (size_t half = 0; half < Codec::kScales; ++half) {
+            scales[half] = codec.Scale(step, half);
+            if constexpr (Codec::kHasMin) mins[half] = codec.Min(step, half);
+          }
+          HWY_UNROLL(4)
+          for (size_t t = 0; t < kTokens; ++t) {
+            const auto& x = *reinterpret_cast<const ActivationBlock*>(x_step + t * args.x_stride);
+            VI32 dots[Codec::kScales];
+            HWY_UNROLL(2)
+            for (size_t half = 0; half < Codec::kScales; ++half) {
+              DotSum<Codec::kMaxWeight, kHalfGroups> dot(DotStart<Codec>(x, half));
+              HWY_UNROLL(8)
+              for (size_t g = 0; g < kHalfGroups; ++g) {
+                const size_t group_of_step = half * kHalfGroups + g;
+                dot.Add(g, w[group_of_step], Broadcast4(x.q + 4 * group_of_step));
+              }
+              dots[half] = dot.Finish();
+            }
+            sums[slice][t] = AddStep<Codec>(
+                dots, [&](size_t half) HWY_ATTR { return scales[half]; },
+                [&](size_t half) HWY_ATTR { return mins[half]; }, x, sums[slice][t]);
+          }
+        }
+      }
+      x_column += kStepsOf<Codec> * sizeof(ActivationBlock);
+    }
+    for (size_t slice = 0; slice < kSlices; ++slice) {
+      for (size_t t = 0; t < kTokens; ++t) {
+        StoreRows(args, group, slice * kLanes, t, sums[slice][t]);
+      }
+    }
+  }
+}
+
+/// The many-token path's part that knows integer weights.
+template <class Codec>
+struct QuantPanelKernel {
+  static constexpr size_t kPanelSteps = 8;
+  static constexpr size_t kPanelCols = kPanelSteps * kActivationBlock;
+
+  /// 16 rows x 256 columns, unpacked: at most 6 KB.
+  struct Panel {
+    alignas(64) uint8_t w[kPanelSteps][kStepGroups][4 * kRowGroup];
+    float scale[kPanelSteps][Codec::kScales][kRowGroup];
+    float min[Codec::kHasMin ? kPanelSteps : 1][Codec::kScales][kRowGroup];
+  };
+
+  static size_t XBytes(size_t cols) { return cols / kActivationBlock * sizeof(ActivationBlock); }
+
+  static void Unpack(const PackedMatrix& w, size_t group, size_t first_col, size_t n_cols,
+                     Panel& panel) {
+    const DF d;
+    const auto* packed = reinterpret_cast<const typename Codec::Packed*>(w.data) +
+                         (group * w.n_cols + first_col) / Codec::kCols;
+    size_t panel_step = 0;
+    for (size_t block = 0; block < n_cols / Codec::kCols; ++block) {
+      for (size_t slice = 0; slice < kSlices; ++slice) {
+        const size_t row = slice * kLanes;
+        const Codec codec(packed[block], row);
+        for (size_t step = 0; step < kStepsOf<Codec>; ++step) {
+          const size_t to = panel_step + step;
+          VU8 weights[kStepGroups];
+          codec.Weights(step, weights);
+          HWY_UNROLL(8)
+          for (size_t g = 0; g < kStepGroups; ++g) {
+            hn::Store(weights[g], DU8(), panel.w[to][g] + 4 * row);
+          }
+          HWY_UNROLL(2)
+          for (size_t half = 0; half < Codec::kScales; ++half) {
+            hn::Store(codec.Scale(step, half), d, panel.scale[to][half] + row);
+            if constexpr (Codec::kHasMin) {
+              hn::Store(codec.Min(step, half), d, panel.min[to][half] + row);
+            }
+          }
+        }
+      }
+      panel_step += kStepsOf<Codec>;
+    }
+  }
+
+  template <size_t kTokens>
+  static HWY_NOINLINE void Tile(const TileArgs<Panel>& tile) {
+    constexpr size_t kHalfGroups = kStepGroups / Codec::kScales;
+    using Dot = DotSum<Codec::kMaxWeight, kHalfGroups>;
+    const DF d;
+    const Panel* panels[kTileVectors];
+    size_t rows[kTileVectors];
+    HWY_UNROLL(2)
+    for (size_t v = 0; v < kTileVectors; ++v) {
+      const size_t row = tile.first_row + v * kLanes;
+      panels[v] = tile.panels + row / kRowGroup;
+      rows[v] = row % kRowGroup;
+    }
+    VF sums[kTileVectors][kTokens];
+    HWY_UNROLL(8)
+    for (size_t t = 0; t < kTokens; ++t) {
+      HWY_UNROLL(2)
+      for (size_t v = 0; v < kTileVectors; ++v) {
+        sums[v][t] = hn::Load(d, tile.sums + t * kPanelRows + v * kLanes);
+      }
+    }
+    const std::byte* x_step = tile.x;
+    const size_t n_steps = tile.n_cols / kActivationBlock;
+    for (size_t step = 0; step < n_steps; ++step, x_step += sizeof(ActivationBlock)) {
+      VI32 dots[kTileVectors][kTokens][Codec::kScales];
+      HWY_UNROLL(2)
+      for (size_t half = 0; half < Codec::kScales; ++half) {
+        // clang-format off
+        const auto start = [&](size_t t) HWY_ATTR {
+          return Dot(DotStart<Codec>(
+              *reinterpret_cast<const ActivationBlock*>(x_step + t * tile.x_stride), half));
+        };
+        // clang-format on
+        Dot dot[kTileVectors][kTokens];
+        HWY_UNROLL(8)
+        for (size_t t = 0; t < kTokens; ++t) {
+          dot[0][t] = start(t);
+          dot[1][t] = dot[0][t];
+        }
+        HWY_UNROLL(8)
+        for (size_t g = 0; g < kHalfGroups; ++g) {
+          const size_t group_of_step = half * kHalfGroups + g;
+          VU8 w[kTileVectors];
+          HWY_UNROLL(2)
+          for (size_t v = 0; v < kTileVectors; ++v) {
+            w[v] = hn::Load(DU8(), panels[v]->w[step][group_of_step] + 4 * rows[v]);
+          }
+          HWY_UNROLL(8)
+          for (size_t t = 0; t < kTokens; ++t) {
+            const auto& x = *reinterpret_cast<const ActivationBlock*>(x_step + t * tile.x_stride);
+            const VI32 x4 = Broadcast4(x.q + 4 * group_of_step);
+            HWY_UNROLL(2)
+            for (size_t v = 0; v < kTileVectors; ++v) dot[v][t].Add(g, w[v], x4);
+          }
+        }
+        HWY_UNROLL(8)
+        for (size_t t = 0; t < kTokens; ++t) {
+          HWY_UNROLL(2)
+          for (size_t v = 0; v < kTileVectors; ++v) dots[v][t][half] = dot[v][t].Finish();
+        }
+      }
+      HWY_UNROLL(8)
+      for (size_t t = 0; t < kTokens; ++t) {
+        const auto& x = *reinterpret_cast<const ActivationBlock*>(x_step + t * tile.x_stride);
+        HWY_UNROLL(2)
+        for (size_t v = 0; v < kTileVectors; ++v) {
+          sums[v][t] = AddStep<Codec>(
+              dots[v][t],
+              [&](size_t h) HWY_ATTR { return hn::Load(d, panels[v]->scale[step][h] + rows[v]); },
+              [&](size_t h) HWY_ATTR { return hn::Load(d, panels[v]->min[step][h] + rows[v]); }, x,
+              sums[v][t]);
+        }
+      }
+    }
+    HWY_UNROLL(8)
+    for (size_t t = 0; t < kTokens; ++t) {
+      HWY_UNROLL(2)
+      for (size_t v = 0; v < kTileVectors; ++v) {
+        hn::Store(sums[v][t], d, tile.sums + t * kPanelRows + v * kLanes);
+      }
+    }
+  }
+};
+
+template <class Codec>
+void QuantMatMul(const MatMulArgs& args) {
+  switch (args.n_tokens) {
+    case 0:
+      return;
+    case 1:
+      return FusedMatMul<Codec, 1>(args);
+    case 2:
+      return FusedMatMul<Codec, 2>(args);
+    case 3:
+      return FusedMatMul<Codec, 3>(args);
+    case 4:
+      return FusedMatMul<Codec, 4>(args);
+    default:
+      return PanelMatMul<QuantPanelKernel<Codec>>(args);
+  }
+}
+
+/// Interleaves up to kRowGroup GGUF rows block by block; missing rows become zeros.
+template <class Codec>
+void QuantPackGroup(size_t n_cols, size_t n_rows, const std::byte* rows, std::byte* packed) {
+  using Block = typename Codec::Block;
+  static_assert(sizeof(typename Codec::Packed) == kRowGroup * sizeof(Block));
+  const Block zero = {};
+  const size_t n_blocks = n_cols / Codec::kCols;
+  auto* to = reinterpret_cast<typename Codec::Packed*>(packed);
+  for (size_t block = 0; block < n_blocks; ++block) {
+    const Block* from[kRowGroup];
+    for (size_t row = 0; row < kRowGroup; ++row) {
+      from[row] =
+          row < n_rows ? reinterpret_cast<const Block*>(rows) + row * n_blocks + block : &zero;
+    }
+    Codec::Pack(from, to[block]);
+  }
+}
+
+template <class Codec>
+void QuantDequantizeRow(size_t n_cols, const std::byte* packed, size_t row, float* out) {
+  using Kernel = QuantPanelKernel<Codec>;
+  const PackedMatrix w{.type = {}, .n_rows = kRowGroup, .n_cols = n_cols, .data = packed};
+  typename Kernel::Panel panel;
+  for (size_t col = 0; col < n_cols; col += Kernel::kPanelCols) {
+    const size_t panel_cols = std::min(Kernel::kPanelCols, n_cols - col);
+    Kernel::Unpack(w, 0, col, panel_cols, panel);
+    for (size_t i = 0; i < panel_cols; ++i) {
+      const size_t step = i / kActivationBlock;
+      const size_t in_step = i % kActivationBlock;
+      const size_t half = in_step * Codec::kScales / kActivationBlock;
+      const int q = panel.w[step][in_step / 4][4 * row + in_step % 4] - Codec::kZero;
+      float value = panel.scale[step][half][row] * static_cast<float>(q);
+      if constexpr (Codec::kHasMin) value += panel.min[step][half][row];
+      out[col + i] = value;
+    }
+  }
+}
+
+template <class Codec>
+inline constexpr WeightKernels kQuantKernels = {QuantMatMul<Codec>, QuantPackGroup<Codec>,
+                                                QuantDequantizeRow<Codec>};
+
+}  // namespace quern::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard
