@@ -37,13 +37,17 @@ class Tokenizer {
   /// The bytes of one token; control tokens are empty unless `render_special`. Ids outside the vocabulary are empty.
   std::string Piece(Token token, bool render_special = false) const;
 
-  /// The bytes of a sequence, as llama.cpp's detokenizer gives them.
+  /// The bytes of a sequence: its pieces in a row, without the space that an SPM vocabulary puts
+  /// before the first word. So Decode gives back what Encode was given, if it was valid UTF-8;
+  /// llama.cpp's detokenizer also deletes spaces before punctuation, which loses text.
   std::string Decode(std::span<const Token> tokens, bool render_special = false) const;
 
   size_t n_vocab() const;
   std::optional<Token> bos() const;
   std::optional<Token> eos() const;
   bool add_bos() const;
+  /// Whether a sequence's text starts with a space that was not in the text it came from.
+  bool DropsLeadingSpace() const;
   /// Tokens that end an answer: EOS, end of turn, end of message.
   bool IsEndOfGeneration(Token token) const;
   bool IsControl(Token token) const;
