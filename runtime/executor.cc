@@ -102,6 +102,7 @@ struct Executor::Impl {
   struct Worker {
     TeamMember& member;
     Private& own;
+    size_t n_rows;  ///< rows still worked on: all, and after the last attention the wanted ones
     size_t phase = 0;
   };
 
@@ -140,6 +141,7 @@ struct Executor::Impl {
   void Attend(Worker& worker, size_t layer);
   void AttendTile(Worker& worker, size_t layer, const AttentionTile& tile, size_t head_kv);
   void AttendSplits(Worker& worker, size_t layer);
+  void KeepWanted(Worker& worker);
   void Output(Worker& worker);
 
   AttentionArgs ArgsOf(size_t layer, const AttentionTile& tile, size_t head_kv) const;
@@ -175,7 +177,6 @@ struct Executor::Impl {
   size_t most_splits = 1;
   bool split_attention = false;
   AlignedBuffer<float> split_states;  ///< [rows][n_head][most_splits][state_floats]
-  AlignedBuffer<float> wanted_rows;
   AlignedBuffer<float> logits;
 
   /// The next chunk of each phase that threads share out dynamically: a neighbour that takes half
@@ -230,13 +231,12 @@ void Executor::Impl::Plan(std::span<const BatchPart> parts) {
   if (split_attention && split_states.size() < states) split_states = AlignedBuffer<float>(states);
   if (logits.size() < wanted.size() * hp.n_vocab) {
     logits = AlignedBuffer<float>(wanted.size() * hp.n_vocab);
-    wanted_rows = AlignedBuffer<float>(wanted.size() * hp.n_embd);
   }
   for (std::atomic<size_t>& phase : phases) phase.store(0, std::memory_order_relaxed);
 }
 
 void Executor::Impl::Run(TeamMember& member) {
-  Worker worker{member, own[static_cast<size_t>(member.index())]};
+  Worker worker{member, own[static_cast<size_t>(member.index())], tokens.size()};
   Embed(worker);
   member.Barrier();
   for (size_t i = 0; i < hp.n_layer; ++i) Layer(worker, i);
@@ -265,7 +265,7 @@ void Executor::Impl::Embed(Worker& worker) {
 /// One decoder layer. Each block below ends with a barrier, so its results are there for the next.
 void Executor::Impl::Layer(Worker& worker, size_t index) {
   const LayerWeights& layer = model->layers()[index];
-  const size_t n_rows = tokens.size();
+  const size_t& n_rows = worker.n_rows;
 
   Activations input = Prepare(worker, x.data(), n_rows, hp.n_embd, layer.attn_norm.data(),
                               KindsOf({&layer.attn_q, &layer.attn_k, &layer.attn_v}));
@@ -281,6 +281,8 @@ void Executor::Impl::Layer(Worker& worker, size_t index) {
   Attend(worker, index);
   worker.member.Barrier();
 
+  if (index + 1 == hp.n_layer) KeepWanted(worker);
+  if (n_rows == 0) return;
   input = Prepare(worker, attn.data(), n_rows, q_width, nullptr, KindsOf({&layer.attn_output}));
   Multiply(worker, input, n_rows, {{layer.attn_output, x.data(), hp.n_embd, true}});
   worker.member.Barrier();
@@ -411,19 +413,30 @@ void Executor::Impl::AttendSplits(Worker& worker, size_t layer) {
   }
 }
 
-/// Final norm and output matrix, for the wanted rows only.
-void Executor::Impl::Output(Worker& worker) {
-  if (wanted.empty()) return;
-  const auto [begin, end] = worker.member.Share(wanted.size());
-  for (size_t i = begin; i < end; ++i) {
-    std::memcpy(wanted_rows.data() + i * hp.n_embd, x.data() + wanted[i] * hp.n_embd,
-                hp.n_embd * sizeof(float));
+/// Moves the rows whose logits are wanted to the front: nothing else is needed after the last
+/// attention.
+void Executor::Impl::KeepWanted(Worker& worker) {
+  if (wanted.size() < tokens.size()) {
+    if (worker.member.index() == 0) {
+      for (size_t i = 0; i < wanted.size(); ++i) {
+        std::memmove(x.data() + i * hp.n_embd, x.data() + wanted[i] * hp.n_embd,
+                     hp.n_embd * sizeof(float));
+        std::memmove(attn.data() + i * q_width, attn.data() + wanted[i] * q_width,
+                     q_width * sizeof(float));
+      }
+    }
+    worker.member.Barrier();
   }
-  worker.member.Barrier();
+  worker.n_rows = wanted.size();
+}
+
+/// Final norm and output matrix.
+void Executor::Impl::Output(Worker& worker) {
+  if (worker.n_rows == 0) return;
   const PackedMatrix& output = model->output();
-  const Activations input = Prepare(worker, wanted_rows.data(), wanted.size(), hp.n_embd,
+  const Activations input = Prepare(worker, x.data(), worker.n_rows, hp.n_embd,
                                     model->output_norm().data(), KindsOf({&output}));
-  Multiply(worker, input, wanted.size(), {{output, logits.data(), hp.n_vocab, false}});
+  Multiply(worker, input, worker.n_rows, {{output, logits.data(), hp.n_vocab, false}});
 }
 
 /// Rows in the forms that `kinds` names, after RMSNorm with weights `norm` unless it is null. Few

@@ -87,7 +87,7 @@ Status LoadRopeFrequencies(const GgufFile& file, HParamsReader& reader, HParams&
   const double factor = reader.PositiveOr("rope.scaling.factor", old_factor);
   const double low = reader.PositiveOr("rope.scaling.low_freq_factor", 1.0);
   const double high = reader.PositiveOr("rope.scaling.high_freq_factor", 4.0);
-  const double context = reader.PositiveOr("rope.scaling.original_context_length", 8192.0);
+  const double context = reader.CountOr("rope.scaling.original_context_length", 8192, kMostContext);
   if (Status status = reader.status(); !status) return status;
 
   const bool linear = type == "linear" || (type.empty() && factor != 1.0);
