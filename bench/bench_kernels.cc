@@ -1,0 +1,206 @@
+// Speed of the product kernels for every weight type, beside what the machine can do at most.
+//
+//   Decode/TYPE    1 token, weights larger than the caches: compare GB/s with Limit/Read
+//   Batch/TYPE/N   N tokens, the same weights
+//   Prefill/TYPE   512 tokens: compare op/s (two per multiply-add) with Limit/Dot
+//   Pack/TYPE      interleaving GGUF rows at load: GB/s of weights
+//
+// Threads split the rows, as the runtime does. The environment variable QUERN_TARGET forces a SIMD
+// target.
+#include <benchmark/benchmark.h>
+#include <sys/mman.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "bench/machine_limits.h"
+#include "kernels/matmul.h"
+#include "kernels/targets.h"
+
+namespace quern {
+namespace {
+
+constexpr size_t kCols = 4096;
+constexpr size_t kPrefillRows = 4096;
+constexpr size_t kPrefillTokens = 512;
+constexpr size_t kStreamBytes = size_t{256} << 20;  // several times the caches
+
+/// Anonymous memory in huge pages where the system gives them, as the runtime holds weights.
+class Memory {
+ public:
+  explicit Memory(size_t n_bytes) : size_(n_bytes) {
+    void* address =
+        mmap(nullptr, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (address == MAP_FAILED) {
+      std::fprintf(stderr, "error: no memory for %zu bytes of weights\n", n_bytes);
+      std::exit(1);
+    }
+    madvise(address, n_bytes, MADV_HUGEPAGE);
+    data_ = static_cast<std::byte*>(address);
+    // Bytes that are sane as half floats and floats too, wherever a type keeps them.
+    std::mt19937 random(1);
+    for (size_t i = 0; i < std::min(n_bytes, size_t{1} << 20); ++i) {
+      data_[i] = static_cast<std::byte>(0x20 + random() % 0x1C);
+    }
+    for (size_t i = size_t{1} << 20; i < n_bytes; i += size_t{1} << 20) {
+      std::memcpy(data_ + i, data_, std::min(n_bytes - i, size_t{1} << 20));
+    }
+  }
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+  ~Memory() { munmap(data_, size_); }
+  std::byte* data() const { return data_; }
+
+ private:
+  size_t size_;
+  std::byte* data_ = nullptr;
+};
+
+// The data of the benchmark that runs now: its threads share it.
+struct Shared {
+  std::unique_ptr<Memory> weights;
+  std::unique_ptr<Memory> x;
+  std::vector<float> out;
+};
+Shared shared;
+
+void TearDown(const benchmark::State& /*state*/) { shared = Shared(); }
+
+void SetUpStream(const benchmark::State& /*state*/) {
+  shared.weights = std::make_unique<Memory>(kStreamBytes);
+}
+
+/// Rows so that the weights take kStreamBytes.
+size_t StreamRows(GgmlType type) {
+  return kStreamBytes / PackedGroupBytes(type, kCols) * kRowGroup;
+}
+
+void MatMulBench(benchmark::State& state, GgmlType type, size_t n_rows, size_t n_tokens) {
+  const ActivationKind kind = ActivationKindOf(type);
+  const size_t x_stride = ActivationRowBytes(kind, kCols);
+  if (state.thread_index() == 0) {
+    shared.weights = std::make_unique<Memory>(n_rows / kRowGroup * PackedGroupBytes(type, kCols));
+    shared.x = std::make_unique<Memory>(n_tokens * x_stride);
+    shared.out.resize(n_tokens * n_rows);
+    std::vector<float> x(kCols);
+    std::mt19937 random(2);
+    std::normal_distribution<float> normal;
+    for (size_t t = 0; t < n_tokens; ++t) {
+      for (float& value : x) value = normal(random);
+      PrepareActivations(kind, x.data(), kCols, shared.x->data() + t * x_stride);
+    }
+  }
+  const auto thread = static_cast<size_t>(state.thread_index());
+  const auto n_threads = static_cast<size_t>(state.threads());
+  for ([[maybe_unused]] auto round : state) {
+    MatMulArgs args = {
+        .w = {.type = type, .n_rows = n_rows, .n_cols = kCols, .data = shared.weights->data()},
+        .group_begin = 0,
+        .group_end = 0,
+        .x = shared.x->data(),
+        .x_stride = x_stride,
+        .n_tokens = n_tokens,
+        .out = shared.out.data(),
+        .out_stride = n_rows};
+    args.group_begin = args.w.n_groups() * thread / n_threads;
+    args.group_end = args.w.n_groups() * (thread + 1) / n_threads;
+    MatMul(args);
+    benchmark::ClobberMemory();
+  }
+  // Counters add up over threads, so each tells its share.
+  const double rounds = static_cast<double>(state.iterations()) / static_cast<double>(n_threads);
+  const double bytes = static_cast<double>(n_rows / kRowGroup * PackedGroupBytes(type, kCols));
+  const double ops = 2.0 * static_cast<double>(n_rows * kCols * n_tokens);
+  state.counters["read B/s"] = benchmark::Counter(rounds * bytes, benchmark::Counter::kIsRate);
+  state.counters["op/s"] = benchmark::Counter(rounds * ops, benchmark::Counter::kIsRate);
+}
+
+void PackBench(benchmark::State& state, GgmlType type) {
+  const size_t group_bytes = PackedGroupBytes(type, kCols);
+  const Memory from(group_bytes);
+  const Memory to(group_bytes);
+  for ([[maybe_unused]] auto round : state) {
+    PackGroup(type, kCols, kRowGroup, from.data(), to.data());
+    benchmark::ClobberMemory();
+  }
+  state.counters["read B/s"] =
+      benchmark::Counter(static_cast<double>(state.iterations()) * static_cast<double>(group_bytes),
+                         benchmark::Counter::kIsRate);
+}
+
+void ReadBench(benchmark::State& state) {
+  const auto n_threads = static_cast<size_t>(state.threads());
+  const size_t share = kStreamBytes / n_threads / 1024 * 1024;
+  const std::byte* from =
+      shared.weights->data() + share * static_cast<size_t>(state.thread_index());
+  for ([[maybe_unused]] auto round : state) benchmark::DoNotOptimize(ReadAll(from, share));
+  state.counters["read B/s"] =
+      benchmark::Counter(static_cast<double>(state.iterations()) * static_cast<double>(share),
+                         benchmark::Counter::kIsRate);
+}
+
+void DotBench(benchmark::State& state) {
+  constexpr size_t kRounds = 100000;
+  for ([[maybe_unused]] auto round : state) benchmark::DoNotOptimize(MultiplyBytes(kRounds));
+  state.counters["op/s"] = benchmark::Counter(2.0 * static_cast<double>(state.iterations()) *
+                                                  static_cast<double>(kRounds * ProductsPerRound()),
+                                              benchmark::Counter::kIsRate);
+}
+
+void PrepareBench(benchmark::State& state) {
+  std::vector<float> x(kCols, 1.0F);
+  const Memory row(ActivationRowBytes(ActivationKind::kQ8, kCols));
+  for ([[maybe_unused]] auto round : state) {
+    PrepareActivations(ActivationKind::kQ8, x.data(), kCols, row.data());
+    benchmark::ClobberMemory();
+  }
+}
+
+void Configure(benchmark::internal::Benchmark* bench) {
+  bench->Threads(1)->Threads(2)->UseRealTime()->Unit(benchmark::kMillisecond)->Teardown(TearDown);
+}
+
+void RegisterAll() {
+  using benchmark::RegisterBenchmark;
+  Configure(RegisterBenchmark("Limit/Read", ReadBench)->Setup(SetUpStream));
+  Configure(RegisterBenchmark("Limit/Dot", DotBench));
+  RegisterBenchmark("PrepareActivations", PrepareBench);
+  for (const GgmlType type : RunnableTypes()) {
+    const std::string name(NameOf(type));
+    const auto add = [&](const std::string& bench, size_t n_rows, size_t n_tokens) {
+      Configure(RegisterBenchmark(bench.c_str(), [=](benchmark::State& state) {
+        MatMulBench(state, type, n_rows, n_tokens);
+      }));
+    };
+    add("Decode/" + name, StreamRows(type), 1);
+    for (const size_t n_tokens : {2, 4, 5, 8, 16}) {
+      add("Batch/" + name + "/" + std::to_string(n_tokens), StreamRows(type), n_tokens);
+    }
+    add("Prefill/" + name, kPrefillRows, kPrefillTokens);
+    RegisterBenchmark(("Pack/" + name).c_str(),
+                      [=](benchmark::State& state) { PackBench(state, type); });
+  }
+}
+
+}  // namespace
+}  // namespace quern
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  if (const char* target = std::getenv("QUERN_TARGET")) {
+    if (const auto status = quern::ForceTarget(target); !status) {
+      std::fprintf(stderr, "error: %s\n", status.error().message.c_str());
+      return 1;
+    }
+  }
+  benchmark::AddCustomContext("target", quern::ChosenTarget());
+  quern::RegisterAll();
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
