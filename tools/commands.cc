@@ -2,13 +2,28 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <cstdio>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 namespace quern {
 namespace {
 
 constexpr int kFailure = 1;
+
+/// llama.cpp's names of several letters behind one dash, which CLI11 would take for several options
+/// of one letter.
+struct ShortName {
+  std::string_view name;
+  const char* long_name;
+};
+constexpr std::array<ShortName, 5> kShortNames = {{{"-sys", "--system-prompt"},
+                                                   {"-st", "--single-turn"},
+                                                   {"-ctk", "--cache-type-k"},
+                                                   {"-ctv", "--cache-type-v"},
+                                                   {"-ub", "--ubatch-size"}}};
 
 /// Prints the one line that every failure of the program ends with.
 int Fail(std::string message) {
@@ -41,8 +56,14 @@ CLI::App* Commands::Add(const std::string& name, const std::string& description,
 }
 
 int Commands::Run(int argc, const char* const* argv) {
+  std::vector<const char*> arguments(argv, argv + argc);
+  for (const char*& argument : arguments) {
+    for (const ShortName& known : kShortNames) {
+      if (argument == known.name) argument = known.long_name;
+    }
+  }
   try {
-    app_.parse(argc, argv);
+    app_.parse(argc, arguments.data());
   } catch (const CLI::Success& request) {  // --help and --version
     return app_.exit(request);
   } catch (const CLI::ParseError& error) {

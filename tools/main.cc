@@ -9,6 +9,8 @@
 int main(int argc, char** argv) {
   try {
     quern::Commands commands;
+    quern::AddRunCommand(commands);
+    quern::AddChatCommand(commands);
     return commands.Run(argc, argv);
   } catch (
       const std::exception& error) {  // out of memory, or a library that throws where it should not

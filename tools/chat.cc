@@ -1,0 +1,276 @@
+// `quern chat`: a conversation in the terminal, with the model's chat template.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tools/commands.h"
+#include "tools/generation_options.h"
+#include "tools/interrupt.h"
+#include "tools/line_reader.h"
+#include "tools/read_text.h"
+
+namespace quern {
+namespace {
+
+constexpr std::string_view kHelp =
+    "/help         this list\n"
+    "/reset        forget the conversation\n"
+    "/regen        answer the last message again\n"
+    "/system TEXT  set the system prompt and forget the conversation; without TEXT there is none\n"
+    "/exit         leave (Ctrl-D and two Ctrl-C at the prompt do too)\n"
+    "Ctrl-C stops an answer. A line that ends in \\ goes on in the next.\n";
+
+struct ChatOptions {
+  GenerationOptions generation;
+  std::string system;
+  std::string first_message;
+  std::string template_file;
+  bool single_turn = false;
+  bool verbose = false;
+};
+
+/// How things look: colours and a prompt for a person at a terminal, answers alone for a pipe.
+struct Style {
+  bool interactive = false;
+  std::string prompt;  ///< before what the person writes
+  std::string after;   ///< after it
+  std::string note;    ///< before a remark of the program
+  std::string note_after;
+
+  static Style Detect() {
+    Style style;
+    style.interactive = isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1;
+    if (!style.interactive) return style;
+    const auto variable = [](const char* name) {
+      const char* value = std::getenv(name);
+      return std::string_view(value == nullptr ? "" : value);
+    };
+    const bool colours = variable("NO_COLOR").empty() && variable("TERM") != "dumb";
+    style.prompt = colours ? "\033[1;32m> " : "> ";
+    style.after = colours ? "\033[0m" : "";
+    style.note = colours ? "\033[2m" : "";
+    style.note_after = style.after;
+    return style;
+  }
+};
+
+class Conversation {
+ public:
+  Conversation(const ChatOptions& options, Session session, const SamplingParams& sampling,
+               std::optional<ChatTemplate> own_template)
+      : options_(options),
+        session_(std::move(session)),
+        sampling_(sampling),
+        own_template_(std::move(own_template)),
+        style_(Style::Detect()) {
+    Reset(options.system);
+  }
+
+  Result<int> Run() {
+    Greet();
+    if (!options_.first_message.empty()) {
+      if (style_.interactive) {
+        fmt::print("{}{}{}\n", style_.prompt, options_.first_message, style_.after);
+      }
+      if (Status status = Say(options_.first_message); !status) return Propagate(status);
+      if (options_.single_turn) return 0;
+    }
+    LineReader reader(STDIN_FILENO);
+    bool leaving = false;  // Ctrl-C was the last thing that happened at the prompt
+    for (;;) {
+      Print(style_.prompt);
+      std::string line;
+      const LineReader::Outcome outcome = reader.Read(line);
+      Print(style_.after);
+      if (outcome == LineReader::Outcome::kEnd) {
+        if (style_.interactive) Print("\n");
+        return 0;
+      }
+      if (outcome == LineReader::Outcome::kInterrupted) {
+        interrupt_.Take();
+        Print("\n");
+        if (leaving || !style_.interactive) return kInterruptedExit;
+        leaving = true;
+        Note("Ctrl-C again, Ctrl-D or /exit leaves.");
+        continue;
+      }
+      leaving = false;
+      if (line.empty()) continue;
+      if (line == "/exit" || line == "/quit" || line == "/bye") return 0;
+      Status status = line.front() == '/' ? RunCommand(line) : Say(line);
+      if (!status) {
+        if (!style_.interactive) return Propagate(status);
+        Note(status.error().message);
+      }
+      if (options_.single_turn) return 0;
+    }
+  }
+
+ private:
+  static constexpr int kInterruptedExit = 130;  // 128 + SIGINT, as a shell reports it
+
+  static void Print(std::string_view text) {
+    fmt::print("{}", text);
+    std::fflush(stdout);
+  }
+
+  /// A remark of the program: on stderr when answers go to a pipe, so that it does not mix with
+  /// them.
+  void Note(std::string_view text) {
+    if (style_.interactive) {
+      fmt::print("{}{}{}\n", style_.note, text, style_.note_after);
+    } else {
+      fmt::print(stderr, "{}\n", text);
+    }
+  }
+
+  void Greet() {
+    if (!style_.interactive) return;
+    const Model& model = session_.model();
+    Note(fmt::format("{} ({}, {:.1f} MB of weights), context {} tokens. /help lists the commands.",
+                     session_.name(), model.hparams().arch,
+                     static_cast<double>(model.weight_bytes()) * 1e-6, session_.n_ctx()));
+  }
+
+  void Reset(std::string_view system) {
+    messages_.clear();
+    if (!system.empty()) messages_.push_back({"system", std::string(system)});
+  }
+
+  Status RunCommand(std::string_view line) {
+    const size_t space = line.find(' ');
+    const std::string_view name = line.substr(0, space);
+    const std::string_view text =
+        space == std::string_view::npos ? std::string_view() : line.substr(space + 1);
+    if (name == "/help") {
+      Print(kHelp);
+    } else if (name == "/reset" || name == "/clear") {
+      const bool has_system = !messages_.empty() && messages_.front().role == "system";
+      Reset(has_system ? std::string(messages_.front().content) : std::string());
+      Note("The conversation is forgotten.");
+    } else if (name == "/system") {
+      Reset(text);
+      Note(text.empty() ? "No system prompt." : "A new conversation with this system prompt.");
+    } else if (name == "/regen") {
+      if (messages_.empty() || messages_.back().role != "assistant") {
+        Note("There is no answer yet.");
+        return {};
+      }
+      const ChatMessage answer = std::move(messages_.back());
+      messages_.pop_back();
+      ++sampling_.seed;  // the same seed would give the same answer
+      Status status = AnswerLast();
+      if (!status) messages_.push_back(answer);
+      return status;
+    } else {
+      Note(fmt::format("No command {}; /help lists them.", name));
+    }
+    return {};
+  }
+
+  Status Say(const std::string& text) {
+    messages_.push_back({"user", text});
+    Status status = AnswerLast();
+    if (!status) messages_.pop_back();
+    return status;
+  }
+
+  /// Answers the user's message that the conversation ends with.
+  Status AnswerLast() {
+    const ChatTemplate& chat_template =
+        own_template_ ? *own_template_ : *session_.model().chat_template();
+    Result<std::string> prompt = chat_template.Render(messages_, true);
+    if (!prompt) return Propagate(prompt);
+    std::vector<Token> tokens = session_.Encode(*prompt);
+    if (tokens.size() >= session_.n_ctx()) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "the conversation has {} tokens and no longer fits the context of {}: {}",
+                  tokens.size(), session_.n_ctx(), kMoreRoom);
+    }
+    interrupt_.Take();
+    Result<Answer> answer = session_.Run(options_.generation.Request(std::move(tokens), sampling_),
+                                         Print, [this] { return interrupt_.Take(); });
+    if (!answer) return Propagate(answer);
+    Print("\n");
+    messages_.push_back({"assistant", answer->text});
+    if (answer->finish_reason == FinishReason::kCancelled) Note("Stopped.");
+    if (answer->finish_reason == FinishReason::kLength) NoteLength(answer->stats);
+    if (options_.verbose) PrintTimings(session_, answer->stats);
+    return {};
+  }
+
+  void NoteLength(const GenerateStats& stats) {
+    if (stats.prompt_tokens + stats.generated_tokens >= session_.n_ctx()) {
+      Note(fmt::format("The answer stops here: the context of {} tokens is full. {}.",
+                       session_.n_ctx(), kMoreRoom));
+    } else {
+      Note(fmt::format("The answer stops here: -n allows {} tokens.", stats.generated_tokens));
+    }
+  }
+
+  static constexpr std::string_view kMoreRoom = "/reset begins anew, -c N gives more room";
+
+  const ChatOptions& options_;
+  Session session_;
+  SamplingParams sampling_;
+  std::optional<ChatTemplate> own_template_;
+  Style style_;
+  InterruptCatcher interrupt_;
+  std::vector<ChatMessage> messages_;
+};
+
+/// The template that the options give in place of the model's.
+Result<std::optional<ChatTemplate>> OwnTemplate(const ChatOptions& options,
+                                                const Session& session) {
+  if (options.template_file.empty()) {
+    if (session.model().chat_template() != nullptr) return std::nullopt;
+    return Fail(ErrorCode::kNotFound,
+                "{} has no chat template: give one with --chat-template-file, or use quern run",
+                session.name());
+  }
+  Result<std::string> source = ReadText(options.template_file);
+  if (!source) return Propagate(source);
+  const Tokenizer& tokenizer = session.model().tokenizer();
+  const auto text = [&](std::optional<Token> token) {
+    return token ? tokenizer.Piece(*token, true) : std::string();
+  };
+  Result<ChatTemplate> parsed =
+      ChatTemplate::Parse(*source, text(tokenizer.bos()), text(tokenizer.eos()));
+  if (!parsed)
+    return Fail(parsed.error().code, "{}: {}", options.template_file, parsed.error().message);
+  return std::move(*parsed);
+}
+
+Result<int> Chat(const ChatOptions& options) {
+  Result<GenerationOptions::Loaded> loaded = options.generation.Load();
+  if (!loaded) return Propagate(loaded);
+  Result<std::optional<ChatTemplate>> own_template = OwnTemplate(options, loaded->session);
+  if (!own_template) return Propagate(own_template);
+  return Conversation(options, std::move(loaded->session), loaded->sampling,
+                      std::move(*own_template))
+      .Run();
+}
+
+}  // namespace
+
+void AddChatCommand(Commands& commands) {
+  auto options = std::make_shared<ChatOptions>();
+  CLI::App* command = commands.Add("chat", "Talk with a model, or answer each line of stdin",
+                                   [options] { return Chat(*options); });
+  command->add_option("-p,--prompt", options->first_message, "Say this first");
+  command->add_option("--system-prompt", options->system, "System prompt (also -sys)");
+  command->add_flag("--single-turn", options->single_turn, "Leave after one answer (also -st)");
+  options->generation.AddTo(command);
+  command->add_option("--chat-template-file", options->template_file,
+                      "Jinja file to use in place of the model's chat template");
+  command->add_flag("-v,--verbose", options->verbose, "Print times to stderr after each answer");
+}
+
+}  // namespace quern

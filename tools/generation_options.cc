@@ -1,0 +1,163 @@
+#include "tools/generation_options.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <random>
+#include <string_view>
+
+#include "runtime/sampling_defaults.h"
+
+namespace quern {
+namespace {
+
+constexpr const char* kSamplingGroup = "Sampling (default: as the model's file recommends)";
+
+struct CacheTypeName {
+  std::string_view name;
+  KvType type;
+};
+constexpr std::array<CacheTypeName, 3> kCacheTypes = {
+    {{"f16", KvType::kF16}, {"bf16", KvType::kBF16}, {"f32", KvType::kF32}}};
+
+/// A whole number of `text`, or none when there is anything else in it.
+template <typename Number>
+std::optional<Number> Parse(std::string_view text) {
+  Number number{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+template <typename T>
+void Override(T& param, const std::optional<T>& option) {
+  if (option) param = *option;
+}
+
+}  // namespace
+
+void GenerationOptions::AddTo(CLI::App* command) {
+  model_.AddTo(command);
+  const CLI::IsMember is_cache_type({"f16", "bf16", "f32"});
+  command->add_option("-n,--predict,--n-predict", n_predict_,
+                      "Most tokens of an answer; -1: until it ends (default)");
+  command->add_option("--stop,-r,--reverse-prompt", stop_,
+                      "Text that ends an answer, and is not part of it; may be given again");
+  n_ctx_option_ = command->add_option(
+      "-c,--ctx-size", n_ctx_,
+      "Most tokens of prompt and answer (default: 4096, or what the model was trained for if that "
+      "is less); 0: what the model was trained for");
+  command->add_option("-t,--threads", n_threads_, "Threads (default: all CPUs allowed)")
+      ->check(CLI::Range(1, 4096));
+  command
+      ->add_option("-b,--batch-size,--ubatch-size", batch_size_,
+                   "Most prompt tokens run at once (default: 512)")
+      ->check(CLI::Range(1, 1 << 20));
+  command->add_option("--cache-type-k", cache_type_k_, "Type of the KV cache: f16, bf16 or f32")
+      ->check(is_cache_type);
+  command->add_option("--cache-type-v", cache_type_v_, "The same for V: must be as for K")
+      ->check(is_cache_type);
+
+  const auto add = [command](const char* names, auto& value, const char* description) {
+    return command->add_option(names, value, description)->group(kSamplingGroup);
+  };
+  add("--temp,--temperature", temperature_, "Temperature; 0: always the most probable token");
+  add("--top-k", top_k_, "Keep the K most probable tokens; 0: all");
+  add("--top-p", top_p_, "Keep the most probable tokens that hold P of the probability; 1: all");
+  add("--min-p", min_p_, "Keep tokens at least P times as probable as the best; 0: all");
+  add("--typical,--typical-p", typical_p_, "Locally typical sampling with P; 1: off");
+  add("--repeat-last-n", repeat_last_n_, "Tokens that penalties look back on; -1: all, 0: none");
+  add("--repeat-penalty", repeat_penalty_, "Divide logits of earlier tokens by this; 1: off");
+  add("--presence-penalty", presence_penalty_, "Subtract from logits of earlier tokens; 0: off");
+  add("--frequency-penalty", frequency_penalty_,
+      "Subtract for each time that a token came before; 0: off");
+  add("-l,--logit-bias", logit_bias_,
+      "Add to a token's logit, as 15+1.5, 15-1 or 15-inf; may be given again");
+  add("-s,--seed", seed_, "Seed of the random numbers; -1: another each time (default)")
+      ->check(CLI::Range(int64_t{-1}, INT64_MAX));
+}
+
+Result<GenerationOptions::Loaded> GenerationOptions::Load(size_t n_parallel) const {
+  Result<GgufFile> file = model_.Open();
+  if (!file) return Propagate(file);
+  Result<SamplingParams> sampling = Sampling(*file);
+  if (!sampling) return Propagate(sampling);
+  Result<KvType> cache_type = CacheType();
+  if (!cache_type) return Propagate(cache_type);
+
+  EngineOptions engine;
+  engine.n_threads = n_threads_;
+  engine.chunk_tokens = batch_size_;
+  engine.kv_type = *cache_type;
+  engine.n_ctx = n_ctx_;
+  if (n_ctx_option_->count() == 0) {
+    Result<HParams> hparams = HParams::Load(*file);
+    if (!hparams) return Propagate(hparams);
+    if (hparams->n_ctx_train != 0) engine.n_ctx = std::min<size_t>(n_ctx_, hparams->n_ctx_train);
+  }
+  Result<Session> session = Session::Load(*file, engine, n_parallel);
+  if (!session) return Propagate(session);
+  return Loaded{std::move(*session), std::move(*sampling)};
+}
+
+GenerateRequest GenerationOptions::Request(std::vector<Token> prompt,
+                                           const SamplingParams& sampling) const {
+  GenerateRequest request;
+  request.prompt = std::move(prompt);
+  request.max_tokens = n_predict_ > 0 ? static_cast<size_t>(n_predict_) : 0;
+  request.sampling = sampling;
+  request.stop = stop_;
+  return request;
+}
+
+/// The cache holds K and V as one type.
+Result<KvType> GenerationOptions::CacheType() const {
+  if (cache_type_k_ != cache_type_v_) {
+    return Fail(ErrorCode::kUnsupported,
+                "--cache-type-k is {} and --cache-type-v {}: expected the same", cache_type_k_,
+                cache_type_v_);
+  }
+  for (const CacheTypeName& known : kCacheTypes) {
+    if (known.name == cache_type_k_) return known.type;
+  }
+  return Fail(ErrorCode::kInvalidArgument, "no cache type '{}'", cache_type_k_);
+}
+
+Result<SamplingParams> GenerationOptions::Sampling(const GgufFile& file) const {
+  Result<SamplingParams> recommended = RecommendedSampling(file);
+  if (!recommended) return recommended;
+  SamplingParams params = std::move(*recommended);
+  Override(params.temperature, temperature_);
+  Override(params.top_k, top_k_);
+  Override(params.top_p, top_p_);
+  Override(params.min_p, min_p_);
+  Override(params.typical_p, typical_p_);
+  Override(params.repeat_last_n, repeat_last_n_);
+  Override(params.repeat_penalty, repeat_penalty_);
+  Override(params.presence_penalty, presence_penalty_);
+  Override(params.frequency_penalty, frequency_penalty_);
+  for (const std::string& text : logit_bias_) {
+    Result<std::pair<Token, float>> bias = ParseLogitBias(text);
+    if (!bias) return Propagate(bias);
+    params.logit_bias.push_back(*bias);
+  }
+  params.seed = seed_ >= 0 ? static_cast<uint64_t>(seed_) : std::random_device{}();
+  if (Status status = params.Validate(); !status) return Propagate(status);
+  return params;
+}
+
+Result<std::pair<Token, float>> ParseLogitBias(const std::string& text) {
+  const size_t sign = text.find_first_of("+-", 1);
+  if (sign != std::string::npos) {
+    const auto token = Parse<Token>(std::string_view(text).substr(0, sign));
+    // from_chars reads a minus sign, but no plus.
+    const auto bias =
+        Parse<float>(std::string_view(text).substr(text[sign] == '+' ? sign + 1 : sign));
+    if (token && *token >= 0 && bias) return std::pair(*token, *bias);
+  }
+  return Fail(ErrorCode::kInvalidArgument,
+              "--logit-bias '{}': expected a token id, a sign and a number, as 15+1.5 or 15-inf",
+              text);
+}
+
+}  // namespace quern

@@ -1,0 +1,37 @@
+#include "tools/interrupt.h"
+
+#include <csignal>
+
+namespace quern {
+namespace {
+
+// A signal handler can reach nothing but a global.
+volatile std::sig_atomic_t interrupted = 0;
+
+extern "C" void OnInterrupt(int signal) {
+  if (interrupted != 0) {
+    std::signal(signal, SIG_DFL);
+    std::raise(signal);
+  }
+  interrupted = 1;
+}
+
+}  // namespace
+
+InterruptCatcher::InterruptCatcher() {
+  interrupted = 0;
+  struct sigaction action = {};
+  action.sa_handler = OnInterrupt;
+  action.sa_flags = 0;  // no SA_RESTART: a read at the prompt must return
+  sigaction(SIGINT, &action, nullptr);
+}
+
+InterruptCatcher::~InterruptCatcher() { std::signal(SIGINT, SIG_DFL); }
+
+bool InterruptCatcher::Take() {
+  const bool was_interrupted = interrupted != 0;
+  interrupted = 0;
+  return was_interrupted;
+}
+
+}  // namespace quern

@@ -1,0 +1,20 @@
+// Ctrl-C as a request that a command looks for, instead of the end of the process.
+#pragma once
+
+namespace quern {
+
+/// While the object lives, SIGINT is noted and interrupts a blocking read. A second SIGINT before
+/// the first was taken ends the process, so that Ctrl-C always works in the end. One object at a
+/// time.
+class InterruptCatcher {
+ public:
+  InterruptCatcher();
+  ~InterruptCatcher();
+  InterruptCatcher(const InterruptCatcher&) = delete;
+  InterruptCatcher& operator=(const InterruptCatcher&) = delete;
+
+  /// Whether SIGINT came since the last call.
+  bool Take();
+};
+
+}  // namespace quern

@@ -1,0 +1,104 @@
+#include "tools/session.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstdio>
+#include <utility>
+
+#include "tools/progress_bar.h"
+
+namespace quern {
+
+Result<Session> Session::Load(const GgufFile& file, EngineOptions options, size_t n_parallel) {
+  const auto start = std::chrono::steady_clock::now();
+  LoadOptions load;
+  load.n_threads = options.n_threads;
+  Result<std::shared_ptr<const Model>> model = [&] {
+    ProgressBar bar;
+    load.progress = [&bar](double share) { bar.Show(share, "loading"); };
+    return Model::Load(file, load);
+  }();
+  if (!model) return Propagate(model);
+
+  const HParams& hparams = (*model)->hparams();
+  if (options.n_ctx == 0) options.n_ctx = hparams.n_ctx_train;
+  if (hparams.n_ctx_train != 0 && options.n_ctx > hparams.n_ctx_train) {
+    fmt::print(stderr, "warning: context of {} tokens, but the model was trained for {}\n",
+               options.n_ctx, hparams.n_ctx_train);
+  }
+  Session session;
+  session.n_ctx_ = options.n_ctx;
+  if (n_parallel > 1) {  // whole pages for each: they do not share them
+    options.n_ctx = (options.n_ctx + kPageTokens - 1) / kPageTokens * kPageTokens * n_parallel;
+  }
+  Result<std::unique_ptr<Engine>> engine = Engine::Create(*model, options);
+  if (!engine) return Propagate(engine);
+  session.engine_ = std::move(*engine);
+  session.name_ = hparams.name.empty() ? file.name() : hparams.name;
+  session.load_seconds_ =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return session;
+}
+
+std::vector<Token> Session::Encode(std::string_view prompt) const {
+  const Tokenizer& tokenizer = model().tokenizer();
+  EncodeOptions options;
+  options.parse_special = true;
+  if (tokenizer.bos() && prompt.starts_with(tokenizer.Piece(*tokenizer.bos(), true))) {
+    options.add_special = false;
+  }
+  return tokenizer.Encode(prompt, options);
+}
+
+Result<Answer> Session::Run(GenerateRequest request,
+                            const std::function<void(std::string_view)>& on_text,
+                            const std::function<bool()>& stopped) {
+  Answer answer;
+  bool finished = false;
+  Result<RequestId> id = engine_->Submit(std::move(request), [&](const GenerateEvent& event) {
+    answer.text += event.text;
+    finished = event.finished;
+    answer.finish_reason = event.finish_reason;
+    if (event.finish_reason != FinishReason::kCancelled) answer.tokens.push_back(event.token);
+    if (on_text && !event.text.empty()) on_text(event.text);
+  });
+  if (!id) return Propagate(id);
+  while (!finished && engine_->Step()) {
+    if (stopped && stopped()) engine_->Cancel(*id);
+  }
+  answer.stats = engine_->Stats(*id);
+  return answer;
+}
+
+std::string_view NameOf(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStop:
+      return "stop";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kCancelled:
+      return "cancelled";
+  }
+  return "unknown";
+}
+
+double PromptSpeed(const GenerateStats& stats) {
+  const auto n_run = static_cast<double>(stats.prompt_tokens - stats.cached_tokens);
+  return stats.prefill_seconds > 0 ? n_run / stats.prefill_seconds : 0;
+}
+
+double AnswerSpeed(const GenerateStats& stats) {
+  if (stats.generated_tokens < 2 || stats.decode_seconds <= 0) return 0;
+  return static_cast<double>(stats.generated_tokens - 1) / stats.decode_seconds;
+}
+
+void PrintTimings(const Session& session, const GenerateStats& stats) {
+  fmt::print(stderr, "load    {:8.3f} s\n", session.load_seconds());
+  fmt::print(stderr, "prompt  {:8.3f} s, {:5} tokens ({} cached), {:.1f} tok/s\n",
+             stats.prefill_seconds, stats.prompt_tokens, stats.cached_tokens, PromptSpeed(stats));
+  fmt::print(stderr, "eval    {:8.3f} s, {:5} tokens, {:.1f} tok/s\n", stats.decode_seconds,
+             stats.generated_tokens, AnswerSpeed(stats));
+}
+
+}  // namespace quern
