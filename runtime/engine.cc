@@ -67,7 +67,6 @@ struct Engine::Impl {
         prefixes(&pool),
         executor(model, &pool, &team, options.chunk_tokens) {}
 
-  Status Check(const GenerateRequest& request) const;
   void Admit();
   bool TryAdmit(Job& job);
   void DropCancelled();
@@ -85,8 +84,6 @@ struct Engine::Impl {
   RequestId next_id = 1;
   std::deque<std::unique_ptr<Job>> waiting;
   std::list<std::unique_ptr<Job>> running;
-  RequestId finished_id = 0;
-  GenerateStats finished_stats;
 };
 
 Result<std::unique_ptr<Engine>> Engine::Create(std::shared_ptr<const Model> model,
@@ -108,15 +105,16 @@ Engine::~Engine() = default;
 
 const Model& Engine::model() const { return *impl_->model; }
 
-Status Engine::Impl::Check(const GenerateRequest& request) const {
+Status Engine::Check(const GenerateRequest& request) const {
+  const size_t n_ctx = impl_->options.n_ctx;
   if (request.prompt.empty()) return Fail(ErrorCode::kInvalidArgument, "the prompt has no tokens");
-  if (request.prompt.size() >= options.n_ctx) {
+  if (request.prompt.size() >= n_ctx) {
     return Fail(
         ErrorCode::kInvalidArgument,
         "the prompt has {} tokens, and the context of {} must hold it and at least one more",
-        request.prompt.size(), options.n_ctx);
+        request.prompt.size(), n_ctx);
   }
-  const auto n_vocab = static_cast<int64_t>(model->hparams().n_vocab);
+  const auto n_vocab = static_cast<int64_t>(model().hparams().n_vocab);
   for (size_t i = 0; i < request.prompt.size(); ++i) {
     if (request.prompt[i] < 0 || request.prompt[i] >= n_vocab) {
       return Fail(ErrorCode::kInvalidArgument, "token {} of the prompt is {}, expected 0 to {}", i,
@@ -127,7 +125,7 @@ Status Engine::Impl::Check(const GenerateRequest& request) const {
 }
 
 Result<RequestId> Engine::Submit(GenerateRequest request, EventSink sink) {
-  if (Status status = impl_->Check(request); !status) return Propagate(status);
+  if (Status status = Check(request); !status) return Propagate(status);
   const size_t room = impl_->options.n_ctx - request.prompt.size();
   request.max_tokens = request.max_tokens == 0 ? room : std::min(request.max_tokens, room);
   const RequestId id = impl_->next_id++;
@@ -253,6 +251,7 @@ void Engine::Impl::Advance(Job& job, std::span<const float> logits) {
 }
 
 void Engine::Impl::Emit(Job& job, GenerateEvent event) {
+  event.stats = job.stats;
   if (event.finished) {
     event.text += job.stop.Add(job.detokenizer.Finish());
     event.text += job.stop.Finish();
@@ -262,10 +261,8 @@ void Engine::Impl::Emit(Job& job, GenerateEvent event) {
   if (job.sink) job.sink(event);
 }
 
-/// Keeps the statistics and the full pages, tells the sink, and lets the job go from `running`.
+/// Keeps the full pages, tells the sink, and lets the job go from `running`.
 void Engine::Impl::Finish(Job& job, GenerateEvent event) {
-  finished_id = job.id;
-  finished_stats = job.stats;
   prefixes.Keep(std::span(job.tokens).first(job.sequence.n_past()), job.sequence.pages());
   if (job.sink) job.sink(event);
   if (job.cancelled) return;
@@ -275,13 +272,6 @@ void Engine::Impl::Finish(Job& job, GenerateEvent event) {
       return;
     }
   }
-}
-
-GenerateStats Engine::Stats(RequestId id) const {
-  for (const auto& job : impl_->running) {
-    if (job->id == id) return job->stats;
-  }
-  return id == impl_->finished_id ? impl_->finished_stats : GenerateStats{};
 }
 
 Result<std::string> Engine::Generate(GenerateRequest request, const EventSink& sink) {

@@ -34,21 +34,22 @@ struct GenerateRequest {
   bool ignore_eos = false;
 };
 
-/// What one step adds to an answer.
-struct GenerateEvent {
-  SampledToken token;
-  std::string text;  ///< whole UTF-8; may be empty while a sequence or a stop text is incomplete
-  bool finished = false;
-  FinishReason finish_reason = FinishReason::kStop;
-};
-
-/// Counts and times of one request, known when it has finished.
+/// Counts and times of one request.
 struct GenerateStats {
   size_t prompt_tokens = 0;
   size_t cached_tokens = 0;  ///< of the prompt, taken from pages already computed
   size_t generated_tokens = 0;
   double prefill_seconds = 0;
   double decode_seconds = 0;
+};
+
+/// What one step adds to an answer.
+struct GenerateEvent {
+  SampledToken token;
+  std::string text;  ///< whole UTF-8; may be empty while a sequence or a stop text is incomplete
+  bool finished = false;
+  FinishReason finish_reason = FinishReason::kStop;
+  GenerateStats stats;  ///< of the request so far
 };
 
 using RequestId = uint64_t;
@@ -61,9 +62,12 @@ class Engine {
                                                 const EngineOptions& options);
   ~Engine();
 
-  /// Queues a request; `sink` is called from Step. Errors: kInvalidArgument for an empty prompt, a
-  /// token outside the vocabulary, bad sampling parameters, or a prompt that does not fit the
-  /// context (with both numbers).
+  /// Whether Submit would take this request. Errors: kInvalidArgument for an empty prompt, a token
+  /// outside the vocabulary, bad sampling parameters, or a prompt that does not fit the context
+  /// (with both numbers). Reads only what never changes: any thread may call it.
+  Status Check(const GenerateRequest& request) const;
+
+  /// Queues a request; `sink` is called from Step. Errors: those of Check.
   Result<RequestId> Submit(GenerateRequest request, EventSink sink);
 
   /// Ends a request at the next step; its sink gets a last event with kCancelled.
@@ -71,9 +75,6 @@ class Engine {
 
   /// Runs one batch. False when there is nothing to do.
   bool Step();
-
-  /// Statistics of a request that runs or finished last; none for an unknown id.
-  GenerateStats Stats(RequestId id) const;
 
   /// Submits, steps until done, and returns the whole answer.
   Result<std::string> Generate(GenerateRequest request, const EventSink& sink = nullptr);

@@ -185,4 +185,17 @@ Result<std::shared_ptr<const Model>> Model::Load(const GgufFile& file, const Loa
   return std::shared_ptr<const Model>(std::move(model));
 }
 
+std::vector<Token> Model::EncodePrompt(std::string_view text) const {
+  const std::optional<Token> bos = tokenizer_->bos();
+  const bool has_bos = bos && text.starts_with(tokenizer_->Piece(*bos, true));
+  return tokenizer_->Encode(text, {.add_special = !has_bos, .parse_special = true});
+}
+
+Result<std::vector<Token>> Model::EncodeChat(std::span<const ChatMessage> messages) const {
+  if (!chat_template_) return Fail(ErrorCode::kUnsupported, "the model has no chat template");
+  Result<std::string> text = chat_template_->Render(messages, /*add_generation_prompt=*/true);
+  if (!text) return Propagate(text);
+  return EncodePrompt(*text);
+}
+
 }  // namespace quern

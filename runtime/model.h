@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,14 @@ class Model {
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   /// Null when the file has no template.
   const ChatTemplate* chat_template() const { return chat_template_ ? &*chat_template_ : nullptr; }
+
+  /// The tokens of a prompt text: special tokens are read as such, and BOS is put before it unless
+  /// the text has it already, as some chat templates print it.
+  std::vector<Token> EncodePrompt(std::string_view text) const;
+
+  /// The prompt of a conversation, ready for the answer. Errors: kUnsupported without a template,
+  /// and those of ChatTemplate::Render.
+  Result<std::vector<Token>> EncodeChat(std::span<const ChatMessage> messages) const;
 
   const PackedMatrix& token_embd() const { return token_embd_; }  ///< [n_vocab][n_embd]
   const PackedMatrix& output() const { return output_; }          ///< token_embd when tied

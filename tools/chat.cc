@@ -188,7 +188,7 @@ class Conversation {
         own_template_ ? *own_template_ : *session_.model().chat_template();
     Result<std::string> prompt = chat_template.Render(messages_, true);
     if (!prompt) return Propagate(prompt);
-    std::vector<Token> tokens = session_.Encode(*prompt);
+    std::vector<Token> tokens = session_.model().EncodePrompt(*prompt);
     if (tokens.size() >= session_.n_ctx()) {
       return Fail(ErrorCode::kInvalidArgument,
                   "the conversation has {} tokens and no longer fits the context of {}: {}",

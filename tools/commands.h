@@ -44,5 +44,6 @@ void AddLogitsCommand(Commands& commands);
 void AddVerifyCommand(Commands& commands);
 void AddPerplexityCommand(Commands& commands);
 void AddBenchCommand(Commands& commands);
+void AddServeCommand(Commands& commands);
 
 }  // namespace quern

@@ -11,6 +11,7 @@ int main(int argc, char** argv) {
     quern::Commands commands;
     quern::AddRunCommand(commands);
     quern::AddChatCommand(commands);
+    quern::AddServeCommand(commands);
     return commands.Run(argc, argv);
   } catch (
       const std::exception& error) {  // out of memory, or a library that throws where it should not

@@ -41,16 +41,6 @@ Result<Session> Session::Load(const GgufFile& file, EngineOptions options, size_
   return session;
 }
 
-std::vector<Token> Session::Encode(std::string_view prompt) const {
-  const Tokenizer& tokenizer = model().tokenizer();
-  EncodeOptions options;
-  options.parse_special = true;
-  if (tokenizer.bos() && prompt.starts_with(tokenizer.Piece(*tokenizer.bos(), true))) {
-    options.add_special = false;
-  }
-  return tokenizer.Encode(prompt, options);
-}
-
 Result<Answer> Session::Run(GenerateRequest request,
                             const std::function<void(std::string_view)>& on_text,
                             const std::function<bool()>& stopped) {
@@ -60,6 +50,7 @@ Result<Answer> Session::Run(GenerateRequest request,
     answer.text += event.text;
     finished = event.finished;
     answer.finish_reason = event.finish_reason;
+    answer.stats = event.stats;
     if (event.finish_reason != FinishReason::kCancelled) answer.tokens.push_back(event.token);
     if (on_text && !event.text.empty()) on_text(event.text);
   });
@@ -67,7 +58,6 @@ Result<Answer> Session::Run(GenerateRequest request,
   while (!finished && engine_->Step()) {
     if (stopped && stopped()) engine_->Cancel(*id);
   }
-  answer.stats = engine_->Stats(*id);
   return answer;
 }
 

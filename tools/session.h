@@ -36,10 +36,6 @@ class Session {
   /// What to call the model: its own name, else its file's.
   const std::string& name() const { return name_; }
 
-  /// The tokens of a prompt text: special tokens are read as such, and BOS is put before unless the
-  /// text has it.
-  std::vector<Token> Encode(std::string_view prompt) const;
-
   /// Runs one request to its end. `on_text` gets the text as it grows; the answer is cancelled when
   /// `stopped` says so.
   Result<Answer> Run(GenerateRequest request, const std::function<void(std::string_view)>& on_text,

@@ -39,3 +39,7 @@ find_path(MINJA_INCLUDE_DIR minja/minja.hpp
 add_library(quern_minja INTERFACE)
 target_include_directories(quern_minja SYSTEM INTERFACE ${MINJA_INCLUDE_DIR})
 target_link_libraries(quern_minja INTERFACE nlohmann_json::nlohmann_json)
+
+find_path(HTTPLIB_INCLUDE_DIR httplib.h HINTS ${QUERN_DEPS_DIR}/httplib REQUIRED)
+add_library(quern_httplib INTERFACE)
+target_include_directories(quern_httplib SYSTEM INTERFACE ${HTTPLIB_INCLUDE_DIR})

@@ -1,0 +1,238 @@
+#include "server/http_server.h"
+
+#include <httplib.h>
+
+#include <algorithm>
+#include <chrono>
+#include <ctime>
+#include <utility>
+
+#include "server/openai_api.h"
+
+namespace quern {
+namespace {
+
+constexpr const char* kJsonType = "application/json";
+/// How long an HTTP thread waits for a token before it looks whether its client is still there.
+constexpr std::chrono::milliseconds kPatience(100);
+
+void Reply(httplib::Response& response, int status, const Json& body) {
+  response.status = status;
+  response.set_content(body.dump(-1, ' ', false, Json::error_handler_t::replace), kJsonType);
+}
+
+void ReplyError(httplib::Response& response, const Error& error) {
+  const int status = StatusOf(error);
+  if (status == 429) response.set_header("Retry-After", "1");
+  Reply(response, status, ErrorJson(error));
+}
+
+std::string Sse(const Json& object) {
+  return "data: " + object.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n\n";
+}
+
+/// Equal in time that depends on the lengths alone.
+bool EqualSecret(std::string_view a, std::string_view b) {
+  unsigned char difference = a.size() == b.size() ? 0 : 1;
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    difference |= static_cast<unsigned char>(a[i] ^ b[i]);
+  }
+  return difference == 0;
+}
+
+bool IsLoopback(const std::string& host) {
+  return host == "localhost" || host == "::1" || host.rfind("127.", 0) == 0;
+}
+
+/// Writes one streamed answer, a call per event.
+class EventStream {
+ public:
+  EventStream(std::shared_ptr<Ticket> ticket, ResponseHead head, bool include_usage)
+      : ticket_(std::move(ticket)), head_(std::move(head)), include_usage_(include_usage) {}
+  ~EventStream() { ticket_->cancelled = true; }  // of a finished answer this changes nothing
+  EventStream(const EventStream&) = delete;
+  EventStream& operator=(const EventStream&) = delete;
+
+  /// False when the client is gone.
+  bool Write(httplib::DataSink& sink) {
+    const std::optional<GenerateEvent> event = ticket_->events.Take(kPatience);
+    if (!event) return sink.is_writable();
+    std::string text;
+    // A chat's first part tells the role even if no text is ready.
+    if (!event->text.empty() || (first_ && head_.kind == ApiKind::kChat)) {
+      text += Sse(ChunkJson(head_, event->text, std::exchange(first_, false)));
+    }
+    if (event->finished) {
+      text += Sse(LastChunkJson(head_, event->finish_reason));
+      if (include_usage_) text += Sse(UsageChunkJson(head_, event->stats));
+      text += "data: [DONE]\n\n";
+    }
+    // An empty chunk would end the response.
+    if (!text.empty() && !sink.write(text.data(), text.size())) return false;
+    if (event->finished) sink.done();
+    return true;
+  }
+
+ private:
+  std::shared_ptr<Ticket> ticket_;
+  ResponseHead head_;
+  bool include_usage_;
+  bool first_ = true;
+};
+
+}  // namespace
+
+struct HttpServer::Impl {
+  Impl(InferenceThread* inference_in, HttpServerOptions options_in)
+      : inference(inference_in), options(std::move(options_in)), started(std::time(nullptr)) {}
+
+  void AddRoutes();
+  bool Authorized(const httplib::Request& request) const;
+  void Complete(ApiKind kind, const httplib::Request& request, httplib::Response& response);
+  void Collect(Ticket& ticket, const ResponseHead& head, const httplib::Request& request,
+               httplib::Response& response);
+  Result<std::vector<Token>> PromptOf(const ApiRequest& request) const;
+
+  InferenceThread* inference;
+  HttpServerOptions options;
+  int64_t started;
+  httplib::Server server;
+};
+
+HttpServer::HttpServer(InferenceThread* inference, HttpServerOptions options)
+    : impl_(std::make_unique<Impl>(inference, std::move(options))) {
+  impl_->AddRoutes();
+}
+
+HttpServer::~HttpServer() = default;
+
+Result<int> HttpServer::Bind() {
+  Impl& impl = *impl_;
+  const std::string& host = impl.options.host;
+  if (!IsLoopback(host) && impl.options.api_keys.empty()) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "{} can be reached from other machines: that needs an API key (--api-key)", host);
+  }
+  const int port =
+      impl.options.port == 0
+          ? impl.server.bind_to_any_port(host)
+          : (impl.server.bind_to_port(host, impl.options.port) ? impl.options.port : -1);
+  if (port < 0) {
+    return Fail(ErrorCode::kIo, "cannot listen on {}:{}: the port is taken or not allowed", host,
+                impl.options.port);
+  }
+  return port;
+}
+
+void HttpServer::Run() { impl_->server.listen_after_bind(); }
+
+void HttpServer::Stop() { impl_->server.stop(); }
+
+bool HttpServer::Impl::Authorized(const httplib::Request& request) const {
+  if (options.api_keys.empty() || request.path == "/health" || request.path == "/v1/health") {
+    return true;
+  }
+  std::string given = request.get_header_value("Authorization");
+  constexpr std::string_view kBearer = "Bearer ";
+  given = given.rfind(kBearer, 0) == 0 ? given.substr(kBearer.size())
+                                       : request.get_header_value("X-Api-Key");
+  bool known = false;
+  for (const std::string& key : options.api_keys) known |= EqualSecret(given, key);
+  return known;
+}
+
+void HttpServer::Impl::AddRoutes() {
+  server.set_payload_max_length(options.max_body_bytes);
+  server.set_pre_routing_handler([this](const auto& request, auto& response) {
+    if (Authorized(request)) return httplib::Server::HandlerResponse::Unhandled;
+    Reply(response, 401,
+          {{"error",
+            {{"message", "no valid API key"}, {"type", "authentication_error"}, {"code", 401}}}});
+    return httplib::Server::HandlerResponse::Handled;
+  });
+  server.set_error_handler([](const auto& request, auto& response) {
+    if (!response.body.empty()) return httplib::Server::HandlerResponse::Unhandled;
+    if (response.status == 404) {
+      ReplyError(response, {ErrorCode::kNotFound,
+                            fmt::format("no {} {} here", request.method, request.path)});
+    } else {
+      Reply(response, response.status,
+            {{"error",
+              {{"message", httplib::status_message(response.status)},
+               {"type", "invalid_request_error"},
+               {"code", response.status}}}});
+    }
+    return httplib::Server::HandlerResponse::Handled;
+  });
+  server.set_exception_handler([](const auto&, auto& response, const std::exception_ptr& thrown) {
+    std::string message = "unknown error";
+    try {
+      std::rethrow_exception(thrown);
+    } catch (const std::exception& error) {
+      message = error.what();
+    } catch (...) {
+    }
+    ReplyError(response, {ErrorCode::kIo, message});
+  });
+
+  const auto health = [](const auto&, auto& response) { Reply(response, 200, {{"status", "ok"}}); };
+  const auto models = [this](const auto&, auto& response) {
+    Reply(response, 200, ModelsJson(inference->model(), options.model_id, started));
+  };
+  const auto complete = [this](ApiKind kind) {
+    return [this, kind](const httplib::Request& request, httplib::Response& response) {
+      Complete(kind, request, response);
+    };
+  };
+  for (const char* prefix : {"", "/v1"}) {
+    const std::string base = prefix;
+    server.Get(base + "/health", health);
+    server.Get(base + "/models", models);
+    server.Post(base + "/chat/completions", complete(ApiKind::kChat));
+  }
+  server.Post("/v1/completions", complete(ApiKind::kCompletion));
+}
+
+Result<std::vector<Token>> HttpServer::Impl::PromptOf(const ApiRequest& request) const {
+  const Model& model = inference->model();
+  if (const auto* tokens = std::get_if<std::vector<Token>>(&request.input)) return *tokens;
+  if (const auto* text = std::get_if<std::string>(&request.input)) {
+    return model.EncodePrompt(*text);
+  }
+  return model.EncodeChat(std::get<std::vector<ChatMessage>>(request.input));
+}
+
+void HttpServer::Impl::Complete(ApiKind kind, const httplib::Request& request,
+                                httplib::Response& response) {
+  Result<ApiRequest> parsed = ParseApiRequest(kind, request.body);
+  if (!parsed) return ReplyError(response, parsed.error());
+  Result<std::vector<Token>> prompt = PromptOf(*parsed);
+  if (!prompt) return ReplyError(response, prompt.error());
+  parsed->generate.prompt = std::move(*prompt);
+  Result<std::shared_ptr<Ticket>> ticket = inference->Submit(std::move(parsed->generate));
+  if (!ticket) return ReplyError(response, ticket.error());
+
+  const ResponseHead head{kind, NewResponseId(kind), std::time(nullptr), options.model_id};
+  if (!parsed->stream) return Collect(**ticket, head, request, response);
+  auto stream = std::make_shared<EventStream>(*ticket, head, parsed->include_usage);
+  response.set_header("Cache-Control", "no-cache");
+  response.set_chunked_content_provider(
+      "text/event-stream",
+      [stream](size_t, httplib::DataSink& sink) { return stream->Write(sink); });
+}
+
+/// Waits for the whole answer, as long as the client does.
+void HttpServer::Impl::Collect(Ticket& ticket, const ResponseHead& head,
+                               const httplib::Request& request, httplib::Response& response) {
+  std::string text;
+  while (true) {
+    const std::optional<GenerateEvent> event = ticket.events.Take(kPatience);
+    if (event) text += event->text;
+    if (event && event->finished) {
+      return Reply(response, 200, ResponseJson(head, text, event->finish_reason, event->stats));
+    }
+    if (!event && request.is_connection_closed()) ticket.cancelled = true;
+  }
+}
+
+}  // namespace quern
