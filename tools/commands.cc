@@ -19,10 +19,11 @@ struct ShortName {
   std::string_view name;
   const char* long_name;
 };
-constexpr std::array<ShortName, 5> kShortNames = {{{"-sys", "--system-prompt"},
+constexpr std::array<ShortName, 6> kShortNames = {{{"-sys", "--system-prompt"},
                                                    {"-st", "--single-turn"},
                                                    {"-ctk", "--cache-type-k"},
                                                    {"-ctv", "--cache-type-v"},
+                                                   {"-np", "--parallel"},
                                                    {"-ub", "--ubatch-size"}}};
 
 /// Prints the one line that every failure of the program ends with.

@@ -35,6 +35,7 @@ class Commands {
 
 void AddRunCommand(Commands& commands);
 void AddChatCommand(Commands& commands);
+void AddBatchCommand(Commands& commands);
 void AddInspectCommand(Commands& commands);
 void AddTokenizeCommand(Commands& commands);
 void AddDetokenizeCommand(Commands& commands);

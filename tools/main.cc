@@ -11,10 +11,11 @@ int main(int argc, char** argv) {
     quern::Commands commands;
     quern::AddRunCommand(commands);
     quern::AddChatCommand(commands);
+    quern::AddBatchCommand(commands);
     quern::AddServeCommand(commands);
+    quern::AddBenchCommand(commands);
     return commands.Run(argc, argv);
-  } catch (
-      const std::exception& error) {  // out of memory, or a library that throws where it should not
+  } catch (const std::exception& error) {  // out of memory, or a library that throws
     fmt::print(stderr, "error: {}\n", error.what());
     return 1;
   }
