@@ -223,6 +223,8 @@ BlockDecoder DecoderOf(GgmlType type) {
 
 }  // namespace
 
+bool IsDequantizable(GgmlType type) { return DecoderOf(type) != nullptr; }
+
 void DequantizeRow(GgmlType type, const std::byte* row, size_t n_cols, float* out) {
   const GgmlTypeTraits& traits = TraitsOf(type);
   const BlockDecoder decode = DecoderOf(type);

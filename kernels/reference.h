@@ -1,4 +1,5 @@
-// Scalar oracles: what each GGUF block means, written straight from the format, for tests and loaders of odd tensors.
+// Scalar oracles: what each GGUF block means, written straight from the format, for tests and
+// loaders of odd tensors.
 #pragma once
 
 #include <cstddef>
@@ -7,7 +8,10 @@
 
 namespace quern {
 
-/// Dequantizes `n_cols` weights of a GGUF row of any runnable type.
+/// Types that DequantizeRow reads: all that run.
+bool IsDequantizable(GgmlType type);
+
+/// Dequantizes `n_cols` weights of a GGUF row of such a type.
 void DequantizeRow(GgmlType type, const std::byte* row, size_t n_cols, float* out);
 
 }  // namespace quern
