@@ -40,6 +40,7 @@ add_library(quern_minja INTERFACE)
 target_include_directories(quern_minja SYSTEM INTERFACE ${MINJA_INCLUDE_DIR})
 target_link_libraries(quern_minja INTERFACE nlohmann_json::nlohmann_json)
 
-find_path(HTTPLIB_INCLUDE_DIR httplib.h HINTS ${QUERN_DEPS_DIR}/httplib REQUIRED)
+# Not the system's, whose header goes with a library built on OpenSSL.
+find_path(HTTPLIB_INCLUDE_DIR httplib.h PATHS ${QUERN_DEPS_DIR}/httplib NO_DEFAULT_PATH REQUIRED)
 add_library(quern_httplib INTERFACE)
 target_include_directories(quern_httplib SYSTEM INTERFACE ${HTTPLIB_INCLUDE_DIR})

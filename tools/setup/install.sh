@@ -39,7 +39,7 @@ missing() {
       command -v "$name" >/dev/null && continue
     elif [ -d ".deps/$name" ] && [ "$(cat ".deps/$name.minimum" 2>/dev/null)" = "$minimum" ]; then
       continue
-    elif command -v dpkg-query >/dev/null; then
+    elif [ "$package" != - ] && command -v dpkg-query >/dev/null; then
       # shellcheck disable=SC2016  # the ${} are dpkg's
       installed=$(dpkg-query --show --showformat='${db:Status-Status}/${Version}' "$package" 2>/dev/null) || installed=
       case $installed in
@@ -64,7 +64,7 @@ packages=
 libraries=
 while read -r _ name minimum package newer release _; do
   candidate=
-  if command -v apt-cache >/dev/null; then
+  if [ "$package" != - ] && command -v apt-cache >/dev/null; then
     candidate=$(apt-cache policy "$package" | sed -n 's/^  Candidate: //p')
   fi
   if new_enough "$candidate" "$minimum"; then
