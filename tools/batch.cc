@@ -105,7 +105,7 @@ class Batch {
     if (request.is_discarded()) return Fail(ErrorCode::kInvalidArgument, "the line is no JSON");
     Result<std::string> prompt = PromptOf(request, session_);
     if (!prompt) return Propagate(prompt);
-    std::vector<Token> tokens = session_.Encode(*prompt);
+    std::vector<Token> tokens = session_.model().EncodePrompt(*prompt);
     if (tokens.size() >= session_.n_ctx()) {
       return Fail(
           ErrorCode::kInvalidArgument,
