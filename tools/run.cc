@@ -84,7 +84,8 @@ Result<int> Run(const RunOptions& options) {
   auto& [session, sampling] = *loaded;
   sampling.n_logprobs = options.n_probs;
 
-  GenerateRequest request = options.generation.Request(session.model().EncodePrompt(*prompt), sampling);
+  GenerateRequest request =
+      options.generation.Request(session.model().EncodePrompt(*prompt), sampling);
   request.ignore_eos = options.ignore_eos;
   const auto print = [&](std::string_view text) {
     if (options.json) return;
