@@ -33,11 +33,16 @@ class ByteReader {
     return value;
   }
 
-  /// The next `length` bytes as text; a view of the bytes given.
-  std::optional<std::string_view> ReadText(uint64_t length) {
-    if (remaining() < length) return std::nullopt;
-    const std::string_view text(reinterpret_cast<const char*>(bytes_.data()) + position_, length);
-    position_ += length;
+  /// A length of 64 bits and as many bytes of text; a view of the bytes given.
+  std::optional<std::string_view> ReadString() {
+    const size_t start = position_;
+    const auto length = Read<uint64_t>();
+    if (!length || *length > remaining()) {
+      position_ = start;
+      return std::nullopt;
+    }
+    const std::string_view text(reinterpret_cast<const char*>(bytes_.data()) + position_, *length);
+    position_ += *length;
     return text;
   }
 

@@ -155,14 +155,11 @@ class Parser {
   }
 
   Result<std::string_view> ParseString() {
+    if (const auto text = reader_.ReadString()) return *text;
     const auto length = reader_.Read<uint64_t>();
     if (!length) return Truncated("the length of a string");
-    const auto text = reader_.ReadText(*length);
-    if (!text) {
-      return Corrupt("a string of {} bytes at byte {}, but {} bytes remain", *length,
-                     reader_.position(), reader_.remaining());
-    }
-    return *text;
+    return Corrupt("a string of {} bytes at byte {}, but {} bytes remain", *length,
+                   reader_.position(), reader_.remaining());
   }
 
   Result<bool> ParseBool() {
