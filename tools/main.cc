@@ -11,6 +11,7 @@ int main(int argc, char** argv) {
     quern::Commands commands;
     quern::AddRunCommand(commands);
     quern::AddChatCommand(commands);
+    quern::AddInspectCommand(commands);
     quern::AddQuantizeCommand(commands);
     quern::AddBatchCommand(commands);
     quern::AddServeCommand(commands);

@@ -1,0 +1,95 @@
+#include "tools/inspect.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <memory>
+
+#include "tools/commands.h"
+#include "tools/model_argument.h"
+
+namespace quern {
+namespace {
+
+constexpr uint64_t kDefaultContext = 4096;
+constexpr uint64_t kMaxContext = 1 << 28;
+
+const std::map<std::string, KvType> kKvTypes = {
+    {"f16", KvType::kF16}, {"bf16", KvType::kBF16}, {"f32", KvType::kF32}};
+
+Result<MemoryNeed> EstimateNeed(const GgufFile& file, uint64_t n_ctx, KvType kv_type) {
+  Result<HParams> hparams = HParams::Load(file);
+  if (!hparams) return Propagate(hparams);
+  if (n_ctx == 0) n_ctx = std::min<uint64_t>(hparams->n_ctx_train, kDefaultContext);
+  const MemoryEstimate estimate = EstimateMemory(file, *hparams, n_ctx, kv_type);
+  return MemoryNeed{n_ctx, kv_type, *std::move(hparams), estimate};
+}
+
+struct InspectOptions {
+  ModelArgument model;
+  uint64_t n_ctx = 0;
+  KvType kv_type = KvType::kF16;
+  bool json = false;
+  bool full = false;
+};
+
+Result<int> RunInspect(const InspectOptions& options) {
+  Result<GgufFile> file = options.model.Open();
+  if (!file) return Propagate(file);
+  const Inspection inspection = Inspect(*file, options.n_ctx, options.kv_type);
+  const bool bold = isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
+  const std::string text = options.json ? InspectionJson(*file, inspection, options.full)
+                                        : InspectionText(*file, inspection, {options.full, bold});
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
+    return Fail(ErrorCode::kIo, "cannot write to standard output");
+  }
+  return 0;
+}
+
+}  // namespace
+
+Inspection Inspect(const GgufFile& file, uint64_t n_ctx, KvType kv_type) {
+  Inspection inspection{{}, {}, EstimateNeed(file, n_ctx, kv_type)};
+  std::map<GgmlType, TypeShare> shares;
+  for (const TensorInfo& tensor : file.tensors()) {
+    TypeShare& share = shares[tensor.type];
+    share.type = tensor.type;
+    for (TypeShare* sum : {&share, &inspection.total}) {
+      ++sum->n_tensors;
+      sum->n_elements += tensor.n_elements();
+      sum->n_bytes += tensor.data.size();
+    }
+  }
+  for (const auto& [type, share] : shares) inspection.types.push_back(share);
+  std::sort(inspection.types.begin(), inspection.types.end(),
+            [](const TypeShare& a, const TypeShare& b) { return a.n_bytes > b.n_bytes; });
+  return inspection;
+}
+
+std::string_view NameOf(KvType type) {
+  for (const auto& [name, named] : kKvTypes) {
+    if (named == type) return name;
+  }
+  return "";
+}
+
+void AddInspectCommand(Commands& commands) {
+  auto options = std::make_shared<InspectOptions>();
+  CLI::App* command =
+      commands.Add("inspect", "Show what is in a GGUF file and the memory its model needs",
+                   [options] { return RunInspect(*options); });
+  options->model.AddTo(command);
+  command
+      ->add_option("-c,--ctx-size", options->n_ctx,
+                   "Positions to estimate the memory for (default: the model's, at most 4096)")
+      ->check(CLI::Range(uint64_t{1}, kMaxContext));
+  command->add_option("--cache-type-k", options->kv_type, "Type of the KV cache: f16, bf16 or f32")
+      ->transform(CLI::CheckedTransformer(kKvTypes, CLI::ignore_case));
+  command->add_flag("--json", options->json, "Print JSON");
+  command->add_flag("--full", options->full, "Print whole arrays and strings");
+}
+
+}  // namespace quern

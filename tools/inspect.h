@@ -1,0 +1,56 @@
+// What `quern inspect` finds in a GGUF file, and its two forms: for people and for programs.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "gguf/gguf_file.h"
+#include "gguf/result.h"
+#include "kernels/attention.h"
+#include "runtime/hparams.h"
+
+namespace quern {
+
+/// The tensors of one type, or of all.
+struct TypeShare {
+  GgmlType type;
+  uint64_t n_tensors = 0;
+  uint64_t n_elements = 0;
+  uint64_t n_bytes = 0;
+  double bits_per_weight() const {
+    return n_elements == 0 ? 0
+                           : 8.0 * static_cast<double>(n_bytes) / static_cast<double>(n_elements);
+  }
+};
+
+struct MemoryNeed {
+  uint64_t n_ctx;
+  KvType kv_type;
+  HParams hparams;
+  MemoryEstimate estimate;
+};
+
+struct Inspection {
+  std::vector<TypeShare> types;  ///< the largest first
+  TypeShare total;               ///< of all types; its own type means nothing
+  Result<MemoryNeed> memory;     ///< an error where Quern cannot run the model, and why
+};
+
+/// The context that `n_ctx` = 0 stands for is the model's own, at most 4096.
+Inspection Inspect(const GgufFile& file, uint64_t n_ctx, KvType kv_type);
+
+/// "f16", as on the command line.
+std::string_view NameOf(KvType type);
+
+struct InspectStyle {
+  bool full = false;  ///< whole arrays and strings
+  bool bold = false;  ///< headings in bold, for a terminal
+};
+
+std::string InspectionText(const GgufFile& file, const Inspection& inspection, InspectStyle style);
+
+/// Always valid UTF-8: bytes of the file that are not are replaced by U+FFFD.
+std::string InspectionJson(const GgufFile& file, const Inspection& inspection, bool full);
+
+}  // namespace quern
