@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "gguf/printable.h"
 #include "kernels/matmul.h"
 #include "kernels/reference.h"
 #include "runtime/models/architecture.h"
@@ -92,8 +93,8 @@ Status LoadRopeFrequencies(const GgufFile& file, HParamsReader& reader, HParams&
 
   const bool linear = type == "linear" || (type.empty() && factor != 1.0);
   if (!linear && !type.empty() && type != "none" && type != "llama3") {
-    return Fail(ErrorCode::kUnsupported, "{}: {} is '{}', expected none, linear or llama3",
-                file.name(), reader.Key("rope.scaling.type"), type);
+    return Fail(ErrorCode::kUnsupported, "{}: {} is {}, expected none, linear or llama3",
+                file.name(), reader.Key("rope.scaling.type"), Quoted(type));
   }
   const uint32_t n_pairs = hparams.n_rot / 2;
   std::vector<float> divisors(n_pairs, 1.0F);
@@ -150,8 +151,8 @@ Result<HParams> HParams::Load(const GgufFile& file) {
   if (!arch) return Propagate(arch);
   const Architecture* architecture = FindArchitecture(*arch);
   if (architecture == nullptr) {
-    return Fail(ErrorCode::kUnsupported, "{}: architecture '{}' is not one Quern runs ({})",
-                file.name(), *arch, KnownArchitectures());
+    return Fail(ErrorCode::kUnsupported, "{}: architecture {} is not one Quern runs ({})",
+                file.name(), Quoted(*arch), KnownArchitectures());
   }
   Result<uint32_t> n_vocab = VocabularySize(file);
   if (!n_vocab) return Propagate(n_vocab);

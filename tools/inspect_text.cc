@@ -133,7 +133,7 @@ class TextReport {
   void AddTensors() {
     if (file_.tensors().empty()) return;
     AddHeading("Tensors");
-    TextTable table({Align::kLeft, Align::kRight, Align::kLeft, Align::kRight});
+    TextTable table({Align::kLeft, Align::kLeft, Align::kLeft, Align::kRight});
     for (const TensorInfo& tensor : file_.tensors()) {
       table.AddRow({Printable(tensor.name), FormatShape(tensor), std::string(NameOf(tensor.type)),
                     FormatBytes(tensor.data.size())});
@@ -171,7 +171,10 @@ class TextReport {
   void AddModel() {
     if (!inspection_.memory) {
       AddHeading("Model");
-      text_ += fmt::format("  Quern cannot run it: {}\n", inspection_.memory.error().message);
+      // The file's name stands above already.
+      std::string_view problem = inspection_.memory.error().message;
+      if (problem.starts_with(file_.name() + ": ")) problem.remove_prefix(file_.name().size() + 2);
+      text_ += fmt::format("  Quern cannot run it: {}\n", problem);
       return;
     }
     const MemoryNeed& need = *inspection_.memory;
@@ -191,7 +194,7 @@ class TextReport {
     model.AddRow({"trained for", Counted(hparams.n_ctx_train, "position")});
     text_ += model.Format();
 
-    AddHeading(fmt::format("Memory for {} with a {} KV cache", Counted(need.n_ctx, "position"),
+    AddHeading(fmt::format("Memory for {}, KV cache in {}", Counted(need.n_ctx, "position"),
                            NameOf(need.kv_type)));
     TextTable memory({Align::kLeft, Align::kRight});
     memory.AddRow({"weights", FormatBytes(need.estimate.weights)});

@@ -66,7 +66,7 @@ std::string FormatCount(uint64_t count) {
 
 std::string FormatThousands(uint64_t number) {
   std::string text = fmt::format("{}", number);
-  for (size_t end = text.size(); end > 3; end -= 3) text.insert(end - 3, ",");
+  for (size_t end = text.size(); end > 3; end -= 3) text.insert(end - 3, 1, ',');
   return text;
 }
 

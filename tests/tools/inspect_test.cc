@@ -87,7 +87,7 @@ TEST_F(InspectTest, TextShowsEveryPart) {
   EXPECT_THAT(text, HasSubstr("float32       1e-05\n"));
   EXPECT_THAT(text, HasSubstr("token_embd.weight    64 x 100   Q8_0   6.64 KiB\n"));
   EXPECT_THAT(text, HasSubstr("4 heads of 16, 2 KV heads"));
-  EXPECT_THAT(text, HasSubstr("Memory for 512 positions with a f16 KV cache"));
+  EXPECT_THAT(text, HasSubstr("Memory for 512 positions, KV cache in f16"));
   EXPECT_THAT(text, Not(HasSubstr("\x1b")));
   EXPECT_THAT(InspectionText(file, Inspect(file, 512, KvType::kF16), {.full = true, .bold = false}),
               HasSubstr("'t98', 't99']"));
@@ -129,6 +129,7 @@ TEST_F(InspectTest, AModelThatCannotBeRunIsStillShown) {
 
 TEST_F(InspectTest, HostileTextStaysHarmless) {
   GgufWriter writer;
+  writer.SetString("general.architecture", "a\x1b[31m\xff\n");
   writer.SetString("k\xff\x1b[2J", "v\xfe\n\x1b]0;title\x07");
   writer.SetStrings("list", std::vector<std::string>{"\x9b", "a\nb"});
   const std::vector<uint64_t> shape = {1};
