@@ -13,9 +13,13 @@ int main(int argc, char** argv) {
     quern::AddChatCommand(commands);
     quern::AddInspectCommand(commands);
     quern::AddQuantizeCommand(commands);
+    quern::AddSynthCommand(commands);
     quern::AddBatchCommand(commands);
     quern::AddServeCommand(commands);
     quern::AddBenchCommand(commands);
+    quern::AddLogitsCommand(commands);
+    quern::AddVerifyCommand(commands);
+    quern::AddPerplexityCommand(commands);
     return commands.Run(argc, argv);
   } catch (const std::exception& error) {  // out of memory, or a library that throws
     fmt::print(stderr, "error: {}\n", error.what());

@@ -158,8 +158,8 @@ Result<std::vector<float>> Logits(const std::string& model, std::span<const Toke
 Result<std::vector<std::vector<Token>>> Generate(const std::string& model,
                                                  std::span<const std::vector<Token>> prompts,
                                                  size_t max_tokens) {
-  auto output =
-      RunDriver({"generate", model, "-n", std::to_string(max_tokens)}, ToRecords<Token>(prompts));
+  auto output = RunDriver({"generate", model, "-n", std::to_string(max_tokens), "-t", "1"},
+                          ToRecords<Token>(prompts));
   if (!output) return Propagate(output);
   return FromRecords<Token, std::vector<Token>>(*output, prompts.size());
 }

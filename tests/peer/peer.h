@@ -36,7 +36,7 @@ Result<std::vector<std::string>> Detokenize(const std::string& model,
                                             bool render_special = false);
 
 struct LogitsOptions {
-  int threads = 2;
+  int threads = 1;                  ///< its threads spin, which tests that run side by side pay for
   size_t batch = 512;               ///< tokens of one step
   std::string kv_type = "F16";      ///< also F32, BF16
   std::string flash_attn = "auto";  ///< also on, off

@@ -106,8 +106,8 @@ TEST_F(HParamsTest, FrequencyFactorsDivide) {
   EXPECT_DOUBLE_EQ(hparams->rope_freqs[2], std::pow(500000.0, -0.5) / 4);
 }
 
-/// Llama 3.1's parameters: pairs that turn in less than 8192/4 tokens stay, those that take more than
-/// 8192 are slowed by 8, and those between lie between.
+/// Llama 3.1's parameters: pairs that turn in less than 8192/4 tokens stay, those that take more
+/// than 8192 are slowed by 8, and those between lie between.
 TEST_F(HParamsTest, Llama3ScalingKeepsFastPairsAndSlowsSlowOnes) {
   const auto load = [&](const char* type) {
     return Load([&](GgufWriter& writer) {

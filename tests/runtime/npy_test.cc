@@ -8,6 +8,8 @@
 #include <iterator>
 #include <vector>
 
+#include "tests/testing/temp_dir.h"
+
 namespace quern {
 namespace {
 
@@ -15,8 +17,6 @@ using ::testing::HasSubstr;
 
 class NpyTest : public ::testing::Test {
  protected:
-  void TearDown() override { std::filesystem::remove(path_); }
-
   void WriteRaw(std::string_view header, size_t data_bytes) {
     std::ofstream file(path_, std::ios::binary);
     file << std::string_view("\x93NUMPY\x01\x00", 8) << static_cast<char>(header.size()) << '\0'
@@ -27,8 +27,8 @@ class NpyTest : public ::testing::Test {
     return reader ? "" : reader.error().message;
   }
 
-  std::string path_ = ::testing::TempDir() +
-                      ::testing::UnitTest::GetInstance()->current_test_info()->name() + ".npy";
+  const testing::TempDir folder_;
+  const std::string path_ = folder_.File("file");
 };
 
 TEST_F(NpyTest, WritesAndReadsRows) {

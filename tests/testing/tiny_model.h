@@ -1,0 +1,31 @@
+// Small models for tests: random weights of any shape and type in a temporary GGUF file.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "runtime/model.h"
+#include "tests/testing/temp_dir.h"
+#include "tools/synthetic_model.h"
+
+namespace quern::testing {
+
+/// A file that lives as long as the object. A failure to make it ends the program: no test can go
+/// on.
+class TinyModel {
+ public:
+  explicit TinyModel(const SyntheticModel& shapes);
+
+  const std::string& path() const { return path_; }
+  GgufFile Open() const;
+  std::shared_ptr<const Model> Load() const;
+
+ private:
+  TempDir folder_;
+  std::string path_ = folder_.File("model.gguf");
+};
+
+/// `n` tokens of the model's vocabulary, the same for the same seed.
+std::vector<Token> RandomTokens(size_t n, size_t n_vocab, uint64_t seed);
+
+}  // namespace quern::testing

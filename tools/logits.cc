@@ -1,0 +1,58 @@
+// `quern logits`: the logits of every position of a text of tokens, as .npy.
+#include <fmt/format.h>
+
+#include <fstream>
+#include <memory>
+#include <string>
+
+#include "runtime/npy.h"
+#include "tools/commands.h"
+#include "tools/validation_options.h"
+
+namespace quern {
+namespace {
+
+struct LogitsCommandOptions {
+  ValidationOptions validation;
+  TokensOptions tokens;
+  std::string out;
+};
+
+/// The tokens beside the logits, where `quern verify` looks for them.
+Status WriteTokensFile(const std::string& path, std::span<const Token> tokens) {
+  std::ofstream file(path);
+  for (const Token token : tokens) file << token << '\n';
+  file.close();
+  if (!file) return Fail(ErrorCode::kIo, "{}: cannot write the tokens", path);
+  return {};
+}
+
+Result<int> WriteLogits(const LogitsCommandOptions& options) {
+  auto tokens = options.tokens.Read();
+  if (!tokens) return Propagate(tokens);
+  auto loaded = options.validation.Load(tokens->size());
+  if (!loaded) return Propagate(loaded);
+  auto writer = NpyWriter::Create(options.out, tokens->size(), loaded->model->hparams().n_vocab);
+  if (!writer) return Propagate(writer);
+  Status done = loaded->runner->Run(
+      *tokens, 0, [&](size_t, std::span<const float> row) { return writer->Write(row); });
+  if (done) done = writer->Finish();
+  if (done) done = WriteTokensFile(options.out + ".tokens", *tokens);
+  if (!done) return Propagate(done);
+  return 0;
+}
+
+}  // namespace
+
+void AddLogitsCommand(Commands& commands) {
+  auto options = std::make_shared<LogitsCommandOptions>();
+  CLI::App* command =
+      commands.Add("logits", "Write the logits of every position as .npy, and the tokens beside it",
+                   [options] { return WriteLogits(*options); });
+  options->validation.AddTo(command);
+  options->tokens.AddTo(command);
+  command->add_option("-o,--output", options->out, "File: float32 [positions, vocabulary]")
+      ->required();
+}
+
+}  // namespace quern
