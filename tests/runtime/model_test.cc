@@ -1,0 +1,116 @@
+#include "runtime/model.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "gguf/gguf_writer.h"
+#include "kernels/reference.h"
+#include "tests/testing/tiny_model.h"
+
+namespace quern {
+namespace {
+
+using ::testing::EndsWith;
+
+/// A copy of a small model's file in which one tensor is left out, renamed, retyped or reshaped.
+struct Change {
+  std::string tensor;
+  std::string new_name;  ///< empty: the tensor is left out
+  GgmlType type = GgmlType::kF32;
+  std::vector<uint64_t> shape;
+};
+
+class ModelTest : public ::testing::Test {
+ protected:
+  /// The message of loading the changed copy, without the file's name.
+  std::string Message(const Change& change) {
+    const GgufFile file = tiny_.Open();
+    GgufWriter writer;
+    for (const MetaEntry& entry : file.metadata()) writer.SetValue(entry.key, entry.value);
+    std::vector<std::vector<std::byte>> contents;
+    for (const TensorInfo& tensor : file.tensors()) {
+      if (tensor.name != change.tensor) {
+        writer.AddTensor(tensor.name, tensor.type, std::span(tensor.shape).first(tensor.n_dims));
+        contents.emplace_back(tensor.data.begin(), tensor.data.end());
+      } else if (!change.new_name.empty()) {
+        writer.AddTensor(change.new_name, change.type, change.shape);
+        uint64_t n_rows = 1;
+        for (size_t i = 1; i < change.shape.size(); ++i) n_rows *= change.shape[i];
+        contents.emplace_back(n_rows * RowBytes(change.type, change.shape[0]));
+      }
+    }
+    const std::string path = folder_.File("changed.gguf");
+    EXPECT_TRUE(writer.Open(path));
+    for (const auto& bytes : contents) EXPECT_TRUE(writer.Write(bytes));
+    EXPECT_TRUE(writer.Finish());
+    const Result<GgufFile> changed = GgufFile::Open(path);
+    EXPECT_TRUE(changed);
+    const auto model = Model::Load(*changed);
+    if (model) return "no error";
+    EXPECT_EQ(model.error().message.rfind(path + ": ", 0), 0U) << model.error().message;
+    return model.error().message.substr(path.size() + 2);
+  }
+
+  static SyntheticModel HalfPrecision() {
+    SyntheticModel shapes;
+    shapes.type = GgmlType::kF16;
+    return shapes;
+  }
+
+  testing::TinyModel tiny_{HalfPrecision()};
+  testing::TempDir folder_;
+};
+
+TEST_F(ModelTest, LoadsShapesVocabularyAndWeights) {
+  const GgufFile file = tiny_.Open();
+  double last_progress = 0;
+  const auto model = Model::Load(file, {.n_threads = 2, .progress = [&](double share) {
+                                          EXPECT_GE(share, last_progress);
+                                          last_progress = share;
+                                        }});
+  ASSERT_TRUE(model) << model.error().message;
+  EXPECT_DOUBLE_EQ(last_progress, 1.0);
+  const HParams& hparams = (*model)->hparams();
+  EXPECT_EQ((*model)->layers().size(), hparams.n_layer);
+  EXPECT_EQ((*model)->tokenizer().n_vocab(), hparams.n_vocab);
+  EXPECT_NE((*model)->output().data, (*model)->token_embd().data);
+
+  const PackedMatrix& down = (*model)->layers().back().ffn_down;
+  EXPECT_EQ(down.n_rows, hparams.n_embd);
+  EXPECT_EQ(down.n_cols, hparams.n_ff);
+  const TensorInfo* tensor =
+      file.FindTensor("blk." + std::to_string(hparams.n_layer - 1) + ".ffn_down.weight");
+  std::vector<float> expected(down.n_cols);
+  std::vector<float> packed(down.n_cols);
+  for (const size_t row : {size_t{0}, size_t{17}, down.n_rows - 1}) {
+    DequantizeRow(tensor->type, tensor->data.data() + row * RowBytes(tensor->type, down.n_cols),
+                  down.n_cols, expected.data());
+    DequantizePackedRow(down.type, down.n_cols,
+                        down.data + row / kRowGroup * PackedGroupBytes(down.type, down.n_cols),
+                        row % kRowGroup, packed.data());
+    EXPECT_EQ(packed, expected) << row;
+  }
+}
+
+TEST_F(ModelTest, TiedOutputIsTheEmbedding) {
+  SyntheticModel shapes;
+  shapes.tied = true;
+  const auto model = testing::TinyModel(shapes).Load();
+  EXPECT_EQ(model->output().data, model->token_embd().data);
+}
+
+TEST_F(ModelTest, NamesTheTensorThatIsWrong) {
+  EXPECT_EQ(Message({"blk.1.attn_k.weight", "", {}, {}}), "no tensor 'blk.1.attn_k.weight'");
+  EXPECT_EQ(Message({"blk.1.ffn_up.weight", "blk.1.ffn_up.weight", GgmlType::kF32, {256, 100}}),
+            "tensor 'blk.1.ffn_up.weight' is 256 x 100, expected 256 x 512");
+  EXPECT_EQ(Message({"output.weight", "output.weight", GgmlType::kIQ2_S, {256, 512}}),
+            "tensor 'output.weight' is of type IQ2_S, which Quern does not run");
+  EXPECT_THAT(Message({"output.weight", "blk.0.attn_q.bias", GgmlType::kF32, {256}}),
+              EndsWith("'blk.0.attn_q.bias' has no place in architecture 'llama'"));
+}
+
+}  // namespace
+}  // namespace quern
