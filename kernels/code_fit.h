@@ -68,7 +68,8 @@ void LoadBatch(const float* x, const float* importance, size_t n, size_t count, 
 /// The fit that plain rounding uses: the codes span the range of the weights.
 void PlainFit(const FitBatch& batch, const CodeFormat& format, CodeFit& fit);
 
-/// The best fit of several starts, PlainFit's among them, each improved by alternating between rounding and least squares.
+/// The best fit of several starts, PlainFit's among them, each improved by alternating between
+/// rounding and least squares.
 void SearchFit(const FitBatch& batch, const CodeFormat& format, CodeFit& best);
 
 /// Rounds every x to the code q nearest to (x - offset) / scale and sums up how well scale q +

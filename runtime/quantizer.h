@@ -25,8 +25,8 @@ struct QuantizeOptions {
   const QuantizationRecipe* recipe = nullptr;
   bool pure = false;  ///< every matrix in the recipe's type
   int n_threads = 1;
-  std::function<void(const QuantizeProgress&)>
-      progress;  ///< called on the calling thread, may be empty
+  /// Called on the calling thread; may be empty.
+  std::function<void(const QuantizeProgress&)> progress = {};
 };
 
 struct QuantizeSummary {
@@ -34,8 +34,7 @@ struct QuantizeSummary {
   uint64_t source_bytes = 0;  ///< of all tensors
   uint64_t result_bytes = 0;
   uint32_t n_requantized = 0;  ///< tensors that were quantized before, so that their errors add up
-  uint32_t n_fallback =
-      0;  ///< tensors whose rows do not fill the blocks of the type meant for them
+  uint32_t n_fallback = 0;     ///< tensors whose rows do not fill the recipe's blocks
 };
 
 /// Writes `source` to `path`, quantized. Metadata stays as it is but for general.file_type,
