@@ -6,6 +6,7 @@
 #include <numbers>
 
 #include "gguf/gguf_writer.h"
+#include "runtime/quantization_recipe.h"
 #include "runtime/thread_team.h"
 #include "tools/random_blocks.h"
 #include "tools/synthetic_vocabulary.h"
@@ -21,33 +22,9 @@ double UnitGain(uint64_t n_cols) { return 1 / std::sqrt(static_cast<double>(n_co
 // probability of some percent: neither uniform nor one token alone.
 constexpr double kLogitDeviation = 3;
 
-constexpr uint32_t kFileTypeQ4KM = 15;
 constexpr uint32_t kQuantizationVersion = 2;
 
-// Layers whose attn_v and ffn_down are Q6_K in the mix Q4_K_M: the first and last eighth, every
-// third between.
-bool GetsMoreBits(uint32_t layer, uint32_t n_layer) {
-  const uint32_t eighth = n_layer / 8;
-  return layer < eighth || layer >= 7 * n_layer / 8 || (layer - eighth) % 3 == 2;
-}
-
-// The type that replaces `type` in rows that are no whole number of its blocks.
-GgmlType TypeForRow(GgmlType type, uint64_t n_cols) {
-  if (n_cols % TraitsOf(type).block_elements == 0) return type;
-  if (n_cols % 32 != 0) return GgmlType::kF16;
-  switch (type) {
-    case GgmlType::kQ5_K:
-      return GgmlType::kQ5_1;
-    case GgmlType::kQ6_K:
-      return GgmlType::kQ8_0;
-    case GgmlType::kQ2_K:
-    case GgmlType::kQ3_K:
-    case GgmlType::kIQ4_XS:
-      return GgmlType::kIQ4_NL;
-    default:
-      return GgmlType::kQ5_0;
-  }
-}
+const QuantizationRecipe& Q4KM() { return *FindQuantizationRecipe("Q4_K_M"); }
 
 class TensorList {
  public:
@@ -56,10 +33,8 @@ class TensorList {
   void AddFloats(std::string name, uint64_t n, SyntheticTensor::Content content) {
     tensors_.push_back({std::move(name), GgmlType::kF32, {n}, content});
   }
-  // `mix_type`: what Q4_K_M gives this matrix.
-  void AddMatrix(std::string name, uint64_t n_cols, uint64_t n_rows, GgmlType mix_type,
-                 double gain = 1) {
-    const GgmlType type = TypeForRow(model_.type.value_or(mix_type), n_cols);
+  void AddMatrix(std::string name, uint64_t n_cols, uint64_t n_rows, double gain = 1) {
+    const GgmlType type = TypeOf(name, n_cols, n_rows);
     tensors_.push_back({std::move(name),
                         type,
                         {n_cols, n_rows},
@@ -69,6 +44,21 @@ class TensorList {
   std::vector<SyntheticTensor> Take() { return std::move(tensors_); }
 
  private:
+  GgmlType TypeOf(std::string_view name, uint64_t n_cols, uint64_t n_rows) const {
+    if (model_.type) {
+      const bool fits = n_cols % TraitsOf(*model_.type).block_elements == 0;
+      return fits ? *model_.type : GgmlType::kF16;
+    }
+    QuantizedModelShape shape;
+    shape.n_layer = model_.n_layer;
+    shape.tied_output = model_.tied;
+    TensorInfo matrix{};
+    matrix.name = name;
+    matrix.n_dims = 2;
+    matrix.shape = {n_cols, n_rows, 1, 1};
+    return ChooseTensorType(Q4KM(), false, shape, matrix);
+  }
+
   const SyntheticModel& model_;
   std::vector<SyntheticTensor> tensors_;
 };
@@ -99,7 +89,7 @@ void SetMetadata(const SyntheticModel& model, GgufWriter& writer) {
   writer.SetString("general.architecture", "llama");
   writer.SetString("general.name", model.name);
   if (!model.type) {
-    writer.SetUint32("general.file_type", kFileTypeQ4KM);
+    writer.SetUint32("general.file_type", Q4KM().file_type);
     writer.SetUint32("general.quantization_version", kQuantizationVersion);
   }
   writer.SetUint32("llama.block_count", model.n_layer);
@@ -247,32 +237,28 @@ std::vector<float> Llama3RopeFactors(uint32_t n_rot, double theta, double factor
 
 std::vector<SyntheticTensor> TensorsOf(const SyntheticModel& model) {
   using Content = SyntheticTensor::Content;
-  constexpr GgmlType kMost = GgmlType::kQ4_K;
-  constexpr GgmlType kMore = GgmlType::kQ6_K;
   const uint64_t n_q = uint64_t{model.n_head} * model.head_dim;
   const uint64_t n_kv = uint64_t{model.n_head_kv} * model.head_dim;
   TensorList list(model);
   if (model.rope_scaling == RopeScaling::kLlama3) {
     list.AddFloats("rope_freqs.weight", model.head_dim / 2, Content::kRopeFactors);
   }
-  list.AddMatrix("token_embd.weight", model.n_embd, model.n_vocab, model.tied ? kMore : kMost,
-                 kLogitDeviation);
+  list.AddMatrix("token_embd.weight", model.n_embd, model.n_vocab, kLogitDeviation);
   for (uint32_t layer = 0; layer < model.n_layer; ++layer) {
     const std::string block = fmt::format("blk.{}.", layer);
-    const GgmlType v_and_down = GetsMoreBits(layer, model.n_layer) ? kMore : kMost;
     list.AddFloats(block + "attn_norm.weight", model.n_embd, Content::kNorm);
-    list.AddMatrix(block + "attn_q.weight", model.n_embd, n_q, kMost);
-    list.AddMatrix(block + "attn_k.weight", model.n_embd, n_kv, kMost);
-    list.AddMatrix(block + "attn_v.weight", model.n_embd, n_kv, v_and_down);
-    list.AddMatrix(block + "attn_output.weight", n_q, model.n_embd, kMost);
+    list.AddMatrix(block + "attn_q.weight", model.n_embd, n_q);
+    list.AddMatrix(block + "attn_k.weight", model.n_embd, n_kv);
+    list.AddMatrix(block + "attn_v.weight", model.n_embd, n_kv);
+    list.AddMatrix(block + "attn_output.weight", n_q, model.n_embd);
     list.AddFloats(block + "ffn_norm.weight", model.n_embd, Content::kNorm);
-    list.AddMatrix(block + "ffn_gate.weight", model.n_embd, model.n_ff, kMost);
-    list.AddMatrix(block + "ffn_up.weight", model.n_embd, model.n_ff, kMost);
-    list.AddMatrix(block + "ffn_down.weight", model.n_ff, model.n_embd, v_and_down);
+    list.AddMatrix(block + "ffn_gate.weight", model.n_embd, model.n_ff);
+    list.AddMatrix(block + "ffn_up.weight", model.n_embd, model.n_ff);
+    list.AddMatrix(block + "ffn_down.weight", model.n_ff, model.n_embd);
   }
   list.AddFloats("output_norm.weight", model.n_embd, Content::kNorm);
   if (!model.tied) {
-    list.AddMatrix("output.weight", model.n_embd, model.n_vocab, kMore, kLogitDeviation);
+    list.AddMatrix("output.weight", model.n_embd, model.n_vocab, kLogitDeviation);
   }
   return list.Take();
 }

@@ -35,8 +35,7 @@ struct SyntheticModel {
   float rms_eps = 1e-5F;
   RopeScaling rope_scaling = RopeScaling::kNone;
   double rope_factor = 8;
-  /// Type of all matrices, or none for the mix Q4_K_M. Rows that do not hold whole blocks get a
-  /// type that fits.
+  /// Type of all matrices, F16 in those whose rows it does not divide; none for the mix Q4_K_M.
   std::optional<GgmlType> type;
   uint64_t seed = 1;
 
