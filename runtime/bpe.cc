@@ -30,9 +30,9 @@ size_t HashOf(uint64_t pair) { return static_cast<size_t>(pair * 0x9E3779B97F4A7
 }  // namespace
 
 BpeModel::BpeModel(const Vocabulary& vocabulary, size_t n_merges)
-    : n_tokens_(vocabulary.size()), symbols_(vocabulary.size() + 3 * n_merges + 256) {
+    : n_tokens_(vocabulary.size()), symbols_(vocabulary.size()) {
   size_t n_slots = 16;
-  while (n_slots < 2 * n_merges) n_slots *= 2;
+  while (3 * n_merges > 2 * n_slots) n_slots *= 2;
   merges_.resize(n_slots, {kNoPair, kNoRank, 0});
 
   // One buffer for all tokens: spelled bytes are never more than the text's.

@@ -71,7 +71,7 @@ class BpeModel {
   /// What a byte becomes when the symbol that holds it has no token: only bytes that spell
   /// themselves are found there.
   Token fallback_of_byte_[256];
-  std::vector<Merge> merges_;  // open addressing, at most half full
+  std::vector<Merge> merges_;  // open addressing, at most two thirds full
 };
 
 }  // namespace quern

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
-#include <queue>
 
 #include "gguf/check.h"
 #include "runtime/utf8.h"
@@ -31,7 +30,7 @@ struct Candidate {
   uint32_t right;
   uint32_t size;
 
-  /// std::priority_queue gives the greatest: highest score, then leftmost.
+  /// A heap gives the greatest: highest score, then leftmost.
   bool operator<(const Candidate& other) const {
     return score != other.score ? score < other.score : left > other.left;
   }
@@ -45,9 +44,20 @@ uint32_t AnnouncedLength(char lead) {
 
 }  // namespace
 
+/// Kept between parts, so that they need no memory of their own.
+struct SpmModel::Workspace {
+  std::vector<Symbol> symbols;
+  std::vector<Candidate> heap;
+};
+
 SpmModel::SpmModel(const Vocabulary& vocabulary) : vocabulary_(&vocabulary) {
   for (size_t i = 0; i < vocabulary.size(); ++i) {
-    longest_token_ = std::max(longest_token_, vocabulary.Text(static_cast<Token>(i)).size());
+    const std::string_view text = vocabulary.Text(static_cast<Token>(i));
+    longest_token_ = std::max(longest_token_, text.size());
+    for (size_t at = text.find(kEscapedSpace, 1); at != std::string_view::npos;
+         at = text.find(kEscapedSpace, at + 1)) {
+      joins_space_[static_cast<unsigned char>(text[at - 1])] = true;
+    }
   }
   for (int byte = 0; byte < 256; ++byte) {
     const char c = static_cast<char>(byte);
@@ -58,10 +68,28 @@ SpmModel::SpmModel(const Vocabulary& vocabulary) : vocabulary_(&vocabulary) {
   }
 }
 
+size_t SpmModel::EndOfPart(std::string_view text, size_t begin) const {
+  for (size_t at = text.find(kEscapedSpace, begin + 1); at != std::string_view::npos;
+       at = text.find(kEscapedSpace, at + 1)) {
+    if (!joins_space_[static_cast<unsigned char>(text[at - 1])]) return at;
+  }
+  return text.size();
+}
+
 void SpmModel::Encode(std::string_view text, std::vector<Token>& out) const {
+  Workspace workspace;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = EndOfPart(text, begin);
+    EncodePart(text.substr(begin, end - begin), workspace, out);
+    begin = end;
+  }
+}
+
+void SpmModel::EncodePart(std::string_view text, Workspace& workspace,
+                          std::vector<Token>& out) const {
   QUERN_DCHECK(text.size() < kNoSymbol);
-  std::vector<Symbol> symbols;
-  symbols.reserve(text.size());
+  auto& symbols = workspace.symbols;
+  symbols.clear();
   for (size_t at = 0; at < text.size();) {
     const auto i = static_cast<uint32_t>(symbols.size());
     const auto begin = static_cast<uint32_t>(at);
@@ -71,28 +99,24 @@ void SpmModel::Encode(std::string_view text, std::vector<Token>& out) const {
     at += size;
   }
 
-  std::vector<Candidate> seeds;
-  const auto candidate_at = [&](uint32_t left) -> std::optional<Candidate> {
+  auto& heap = workspace.heap;
+  heap.clear();
+  const auto add_candidate = [&](uint32_t left) {
+    if (left == kNoSymbol || symbols[left].next == kNoSymbol) return false;
     const Symbol& symbol = symbols[left];
-    if (symbol.next == kNoSymbol) return std::nullopt;
     const uint32_t size = symbol.size + symbols[symbol.next].size;
-    if (size > longest_token_) return std::nullopt;
+    if (size > longest_token_) return false;
     const auto token = vocabulary_->Find(text.substr(symbol.begin, size));
-    if (!token) return std::nullopt;
-    return Candidate{vocabulary_->Score(*token), left, symbol.next, size};
+    if (token) heap.push_back({vocabulary_->Score(*token), left, symbol.next, size});
+    return token.has_value();
   };
-  for (uint32_t i = 0; i < symbols.size(); ++i) {
-    if (const auto candidate = candidate_at(i)) seeds.push_back(*candidate);
-  }
+  for (uint32_t i = 0; i < symbols.size(); ++i) add_candidate(i);
+  std::make_heap(heap.begin(), heap.end());
 
-  std::priority_queue<Candidate> queue(std::less<Candidate>(), std::move(seeds));
-  const auto push = [&](uint32_t left) {
-    if (left == kNoSymbol) return;
-    if (const auto candidate = candidate_at(left)) queue.push(*candidate);
-  };
-  while (!queue.empty()) {
-    const Candidate merge = queue.top();
-    queue.pop();
+  while (!heap.empty()) {
+    std::pop_heap(heap.begin(), heap.end());
+    const Candidate merge = heap.back();
+    heap.pop_back();
     Symbol& left = symbols[merge.left];
     Symbol& right = symbols[merge.right];
     if (left.size == 0 || right.size == 0 || left.size + right.size != merge.size) continue;
@@ -100,8 +124,8 @@ void SpmModel::Encode(std::string_view text, std::vector<Token>& out) const {
     right.size = 0;
     left.next = right.next;
     if (left.next != kNoSymbol) symbols[left.next].previous = merge.left;
-    push(left.previous);
-    push(merge.left);
+    if (add_candidate(left.previous)) std::push_heap(heap.begin(), heap.end());
+    if (add_candidate(merge.left)) std::push_heap(heap.begin(), heap.end());
   }
 
   for (const Symbol& symbol : symbols) {

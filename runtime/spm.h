@@ -15,13 +15,23 @@ class SpmModel {
  public:
   explicit SpmModel(const Vocabulary& vocabulary);
 
-  /// Appends the tokens of `text`, whose spaces are escaped (U+2581), at most 4 GB. O(n log n) in
-  /// its length. A character without a token becomes its byte tokens; a byte without one, the
+  static constexpr std::string_view kEscapedSpace = "\u2581";
+
+  /// Appends the tokens of `text`, whose spaces are escaped, with at most 4 GB between two. O(n log
+  /// n) in the longest stretch without spaces, linear in the text. A character without a token becomes its byte tokens; a byte without one, the
   /// unknown token.
   void Encode(std::string_view text, std::vector<Token>& out) const;
 
  private:
+  struct Workspace;
+
+  /// Where the part of `text` that starts at `begin` ends: no token crosses the ends of parts, so
+  /// each can be merged on its own.
+  size_t EndOfPart(std::string_view text, size_t begin) const;
+  void EncodePart(std::string_view part, Workspace& workspace, std::vector<Token>& out) const;
+
   const Vocabulary* vocabulary_;
+  bool joins_space_[256] = {};  // by byte: whether a token has an escaped space after it
   size_t longest_token_ = 0;  // bytes
   Token token_of_byte_[256];
 };

@@ -14,7 +14,7 @@
 namespace quern {
 namespace {
 
-constexpr std::string_view kEscapedSpace = "\u2581";
+constexpr std::string_view kEscapedSpace = SpmModel::kEscapedSpace;
 
 std::string ReplaceAll(std::string_view text, std::string_view what, std::string_view with) {
   std::string out;
@@ -119,9 +119,10 @@ struct Tokenizer::Impl {
     const bool adds_by_default =
         std::visit([](const auto& e) { return e.add_bos_by_default(); }, encoder);
     add_bos = vocabulary->bos() && vocabulary->add_bos().value_or(adds_by_default);
-    pieces.reserve(vocabulary->size());
+    piece_ends.reserve(vocabulary->size());
     for (size_t i = 0; i < vocabulary->size(); ++i) {
-      pieces.push_back(MakePiece(static_cast<Token>(i)));
+      pieces += MakePiece(static_cast<Token>(i));
+      piece_ends.push_back(pieces.size());
     }
   }
 
@@ -150,7 +151,8 @@ struct Tokenizer::Impl {
 
   std::string_view Piece(Token token, bool render_special) const {
     if (!vocabulary->Contains(token) || (!render_special && IsHidden(token))) return {};
-    return pieces[token];
+    const size_t begin = token == 0 ? 0 : piece_ends[token - 1];
+    return std::string_view(pieces).substr(begin, piece_ends[token] - begin);
   }
 
   std::unique_ptr<const Vocabulary> vocabulary;
@@ -158,7 +160,8 @@ struct Tokenizer::Impl {
   SpecialTokens all_special;
   Encoder encoder;
   bool add_bos;
-  std::vector<std::string> pieces;
+  std::string pieces;              // of all tokens, one after the other
+  std::vector<size_t> piece_ends;  // by token: where its piece ends in `pieces`
 };
 
 Result<Tokenizer> Tokenizer::Load(const GgufFile& file) {

@@ -66,7 +66,7 @@ class Vocabulary {
 
  private:
   class Loader;
-  Vocabulary() : index_(0) {}
+  Vocabulary() = default;
 
   VocabularyModel model_ = VocabularyModel::kByteLevelBpe;
   std::vector<char> bytes_;  // of all texts
