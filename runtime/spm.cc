@@ -69,9 +69,11 @@ SpmModel::SpmModel(const Vocabulary& vocabulary) : vocabulary_(&vocabulary) {
 }
 
 size_t SpmModel::EndOfPart(std::string_view text, size_t begin) const {
-  for (size_t at = text.find(kEscapedSpace, begin + 1); at != std::string_view::npos;
-       at = text.find(kEscapedSpace, at + 1)) {
-    if (!joins_space_[static_cast<unsigned char>(text[at - 1])]) return at;
+  // By characters, since a broken one may announce more bytes than it has and take part of a space.
+  size_t at = begin + AnnouncedLength(text[begin]);
+  for (; at < text.size(); at += AnnouncedLength(text[at])) {
+    const bool is_space = text.substr(at, kEscapedSpace.size()) == kEscapedSpace;
+    if (is_space && !joins_space_[static_cast<unsigned char>(text[at - 1])]) return at;
   }
   return text.size();
 }

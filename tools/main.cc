@@ -20,6 +20,8 @@ int main(int argc, char** argv) {
     quern::AddLogitsCommand(commands);
     quern::AddVerifyCommand(commands);
     quern::AddPerplexityCommand(commands);
+    quern::AddTokenizeCommand(commands);
+    quern::AddDetokenizeCommand(commands);
     return commands.Run(argc, argv);
   } catch (const std::exception& error) {  // out of memory, or a library that throws
     fmt::print(stderr, "error: {}\n", error.what());

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <string>
+#include <utility>
 
 #include "gguf/gguf_file.h"
 #include "gguf/result.h"
@@ -13,6 +14,10 @@ namespace quern {
 /// Lives in a command's options.
 class ModelArgument {
  public:
+  ModelArgument() = default;
+  /// For a command that finds the path by itself; empty is the demo model.
+  explicit ModelArgument(std::string path) : path_(std::move(path)) {}
+
   /// Adds the optional positional MODEL, which -m and --model also set.
   void AddTo(CLI::App* command);
 
