@@ -65,8 +65,8 @@ Result<BpeModel> BpeModel::Load(const GgufFile& file, const Vocabulary& vocabula
   auto merges = file.GetStrings(kKey);
   if (!merges) return Propagate(merges);
   if (merges->size() >= kNoRank) {
-    return Fail(ErrorCode::kCorruptFile, "{}: {} has {} merges; fewer than {} expected", file.name(),
-                kKey, merges->size(), kNoRank);
+    return Fail(ErrorCode::kCorruptFile, "{}: {} has {} merges; fewer than {} expected",
+                file.name(), kKey, merges->size(), kNoRank);
   }
   BpeModel model(vocabulary, merges->size());
   model.ignore_merges_ = ignore_merges;
@@ -75,12 +75,15 @@ Result<BpeModel> BpeModel::Load(const GgufFile& file, const Vocabulary& vocabula
     const std::string_view line = (*merges)[i];
     const size_t space = line.find(' ', 1);
     bytes.clear();
-    const bool has_left = space != std::string_view::npos && AppendSpelledBytes(line.substr(0, space), bytes);
+    const bool has_left =
+        space != std::string_view::npos && AppendSpelledBytes(line.substr(0, space), bytes);
     const size_t left_size = bytes.size();
-    if (!has_left || !AppendSpelledBytes(line.substr(space + 1), bytes) || bytes.size() == left_size) {
-      return Fail(ErrorCode::kCorruptFile,
-                  "{}: {}[{}] is '{}'; two texts of the byte alphabet with a space between them expected",
-                  file.name(), kKey, i, line);
+    if (!has_left || !AppendSpelledBytes(line.substr(space + 1), bytes) ||
+        bytes.size() == left_size) {
+      return Fail(
+          ErrorCode::kCorruptFile,
+          "{}: {}[{}] is '{}'; two texts of the byte alphabet with a space between them expected",
+          file.name(), kKey, i, line);
     }
     const std::string_view both = bytes;
     const int32_t left = model.AddSymbol(both.substr(0, left_size));
@@ -128,9 +131,9 @@ void BpeModel::AppendToken(int32_t symbol, std::vector<Token>& out) const {
   }
 }
 
-void BpeModel::Encode(std::string_view piece, Workspace& workspace,
-                      std::vector<Token>& out) const {
+void BpeModel::Encode(std::string_view piece, Workspace& workspace, std::vector<Token>& out) const {
   QUERN_DCHECK(piece.size() < kNoSymbol);
+  if (piece.empty()) return;
   if (ignore_merges_) {
     const int32_t symbol = symbols_.Find(piece);
     if (symbol != TextIndex::kNone && static_cast<size_t>(symbol) < n_tokens_) {
@@ -147,8 +150,8 @@ void BpeModel::Encode(std::string_view piece, Workspace& workspace,
     symbols[i].next = i + 1 < n ? i + 1 : kNoSymbol;
   }
 
-  // A candidate is rank << 32 | index of the left symbol: the smallest is the lowest rank, leftmost.
-  // One whose symbol has another rank by now is outdated.
+  // A candidate is rank << 32 | index of the left symbol: the smallest is the lowest rank,
+  // leftmost. One whose symbol has another rank by now is outdated.
   const bool is_small = n <= kSmallPiece;
   auto& heap = workspace.candidates;
   heap.clear();

@@ -39,7 +39,12 @@ class NestingCheck {
     while (at_ + 1 < source_.size()) {
       const std::string_view opening = source_.substr(at_, 2);
       if (opening == "{#") {
-        at_ = std::min(source_.find("#}", at_), source_.size());
+        const size_t begin = std::exchange(at_, std::min(source_.find("#}", at_), source_.size()));
+        if (at_ - begin > kMaxBlockCharacters) {
+          return Fail(ErrorCode::kUnsupported,
+                      "chat template has a comment of more than {} characters",
+                      kMaxBlockCharacters);
+        }
       } else if (opening == "{{" || opening == "{%") {
         if (Status status = Block(opening == "{%"); !status) return status;
       } else {
@@ -64,7 +69,8 @@ class NestingCheck {
       if (c == '(' || c == '[' || c == '{') ++brackets;
       if (c == ')' || c == ']' || c == '}') --brackets;
       if (brackets > kMaxNesting || statements_ > kMaxNesting) {
-        return Fail(ErrorCode::kUnsupported, "chat template nests deeper than {} levels", kMaxNesting);
+        return Fail(ErrorCode::kUnsupported, "chat template nests deeper than {} levels",
+                    kMaxNesting);
       }
       if (++characters > kMaxBlockCharacters) {
         return Fail(ErrorCode::kUnsupported,
@@ -107,10 +113,10 @@ class BoundedContext : public minja::Context {
       : minja::Context(std::move(values), minja::Context::builtins()) {
     const minja::Value range = parent_->get("range");
     values_.set("range", minja::Value::callable([this, range](const auto& context, auto& args) {
-      for (const auto& arg : args.args) Count(Magnitude(arg));
-      for (const auto& [name, value] : args.kwargs) Count(Magnitude(value));
-      return range.call(context, args);
-    }));
+                  for (const auto& arg : args.args) Count(Magnitude(arg));
+                  for (const auto& [name, value] : args.kwargs) Count(Magnitude(value));
+                  return range.call(context, args);
+                }));
   }
 
   minja::Value get(const minja::Value& key) override {
@@ -133,7 +139,8 @@ class BoundedContext : public minja::Context {
   }
 
   void Count(uint64_t steps) {
-    if (steps > kMaxSteps - steps_) throw std::runtime_error("the template does not come to an end");
+    if (steps > kMaxSteps - steps_)
+      throw std::runtime_error("the template does not come to an end");
     steps_ += steps;
     const auto depth = std::abs(StackPosition() - stack_at_start_);
     if (static_cast<size_t>(depth) > kMaxStackBytes) {
@@ -147,14 +154,16 @@ class BoundedContext : public minja::Context {
   intptr_t stack_at_start_ = StackPosition();
 };
 
-/// The message without minja's excerpts of the source, which take many lines.
-std::string FirstLine(const std::exception& error) {
-  const std::string message = error.what();
-  const size_t end = message.find('\n');
-  if (end == std::string::npos) return message;
-  std::string line = message.substr(0, end);
+/// The message without minja's excerpt of the source, which takes many lines.
+std::string FirstLine(std::string_view message) {
+  std::string line(message.substr(0, message.find('\n')));
   if (line.ends_with(':')) line.pop_back();
   return line;
+}
+
+/// The message of raise_exception is for users: where in the template it was raised is not.
+std::string WithoutPlace(std::string_view message) {
+  return FirstLine(message.substr(0, message.find(" at row ")));
 }
 
 minja::Value FormatTime(ChatTemplate::Time now, minja::ArgumentsValue& args) {
@@ -179,15 +188,15 @@ struct ChatTemplate::Impl {
 Result<ChatTemplate> ChatTemplate::Parse(std::string_view source, std::string bos,
                                          std::string eos) {
   if (Status status = NestingCheck(source).Run(); !status) return Propagate(status);
-  auto impl = std::make_unique<Impl>(
-      Impl{std::string(source), std::move(bos), std::move(eos), nullptr});
+  auto impl =
+      std::make_unique<Impl>(Impl{std::string(source), std::move(bos), std::move(eos), nullptr});
   try {
     // The settings that templates are written for (Hugging Face's apply_chat_template).
     const minja::Options options = {
         .trim_blocks = true, .lstrip_blocks = true, .keep_trailing_newline = false};
     impl->root = minja::Parser::parse(impl->source, options);
   } catch (const std::exception& error) {
-    return Fail(ErrorCode::kUnsupported, "chat template: {}", FirstLine(error));
+    return Fail(ErrorCode::kUnsupported, "chat template: {}", FirstLine(error.what()));
   }
   return ChatTemplate(std::move(impl));
 }
@@ -229,7 +238,7 @@ Result<std::string> ChatTemplate::Render(std::span<const ChatMessage> messages,
                  }));
     return impl_->root->render(context);
   } catch (const std::exception& error) {
-    return Fail(ErrorCode::kInvalidArgument, "chat template: {}", FirstLine(error));
+    return Fail(ErrorCode::kInvalidArgument, "chat template: {}", WithoutPlace(error.what()));
   }
 }
 

@@ -20,8 +20,8 @@ struct ChatMessage {
 /// Immutable after Parse; Render may be called from many threads.
 ///
 /// A template is a program from a stranger's file. Its source, nesting, recursion, look-ups and
-/// ranges are bounded, so that it cannot hang or overflow the stack by loops or self-calls. What the
-/// engine leaves unbounded: text that multiplies itself ('x' * n, or doubling in a loop), and
+/// ranges are bounded, so that it cannot hang or overflow the stack by loops or self-calls. What
+/// the engine leaves unbounded: text that multiplies itself ('x' * n, or doubling in a loop), and
 /// macros that recurse through a parameter.
 class ChatTemplate {
  public:

@@ -102,10 +102,9 @@ char ClassAlphabet::ClassOf(char32_t code_point) const {
   if (category == UnicodeCategory::kWhitespace) return kNonAsciiWhitespace;
   unsigned value = FirstClassOf(category);
   for (size_t i = 0; i < sets_.size(); ++i) {
-    const bool is_in_set =
-        std::any_of(sets_[i].begin(), sets_[i].end(), [&](const Range& range) {
-          return range.first <= code_point && code_point <= range.last;
-        });
+    const bool is_in_set = std::any_of(sets_[i].begin(), sets_[i].end(), [&](const Range& range) {
+      return range.first <= code_point && code_point <= range.last;
+    });
     if (is_in_set) value |= 1U << i;
   }
   return static_cast<char>(value);

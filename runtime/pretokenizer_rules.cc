@@ -8,16 +8,15 @@
 namespace quern {
 namespace {
 
-// Sources: the pre_tokenizer parts of the models' published tokenizer.json files, as llama.cpp reads
-// them where the two differ: it knows the case of ASCII letters only.
+// Sources: the pre_tokenizer parts of the models' published tokenizer.json files, as llama.cpp
+// reads them where the two differ: it knows the case of ASCII letters only.
 std::vector<PreTokenizerRule> MakeRules() {
   const std::string contraction = R"('s|'t|'re|'ve|'m|'ll|'d)";
   const std::string contraction_any_case =
       R"('[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])";
   const std::string lines_then_spaces = R"(\s*[\r\n]+|\s+(?!\S)|\s+)";
 
-  const std::string gpt2 =
-      contraction + R"(| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S))";
+  const std::string gpt2 = contraction + R"(| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S))";
   // `number` is what the family differs in.
   const auto llama3_with = [&](const std::string& number) {
     return contraction_any_case + R"(|[^\r\n\p{L}\p{N}]?\p{L}+|)" + number +
@@ -29,8 +28,8 @@ std::vector<PreTokenizerRule> MakeRules() {
   const auto cased_words_with = [&](const std::string& suffix, const std::string& number) {
     const std::string prefix = R"([^\r\n\p{L}\p{N}]?)";
     return prefix + R"([A-Z\p{E}]*[a-z\p{E}]+)" + suffix + "|" + prefix +
-           R"([A-Z\p{E}]+[a-z\p{E}]*)" + suffix + "|" + number +
-           R"(| ?[^\s\p{L}\p{N}]+[\r\n/]*|)" + lines_then_spaces;
+           R"([A-Z\p{E}]+[a-z\p{E}]*)" + suffix + "|" + number + R"(| ?[^\s\p{L}\p{N}]+[\r\n/]*|)" +
+           lines_then_spaces;
   };
 
   const std::string sentence_without_punctuation = R"( ?[^(\s|.,!?…。，、।۔،)]+)";
@@ -51,8 +50,8 @@ std::vector<PreTokenizerRule> MakeRules() {
        .ignore_merges = true,
        .add_bos = true},
       {.names = {"smaug-bpe", "dbrx", "glm4", "chatglm-bpe"}, .patterns = {llama3}},
-      {.names = {"qwen2", "deepseek-r1-qwen", "stablelm2", "megrez", "hunyuan", "solar-open", "grok-2",
-                 "kormo"},
+      {.names = {"qwen2", "deepseek-r1-qwen", "stablelm2", "megrez", "hunyuan", "solar-open",
+                 "grok-2", "kormo"},
        .patterns = {llama3_with(R"(\p{N})")}},
       {.names = {"qwen35"},
        .patterns = {contraction_any_case +
@@ -66,8 +65,8 @@ std::vector<PreTokenizerRule> MakeRules() {
        .patterns = {R"(\p{N})", gpt2}},
       {.names = {"falcon"}, .patterns = {R"([\p{P}\$\+<=>\^~\|`]+)", gpt2, "[0-9][0-9][0-9]"}},
       {.names = {"deepseek-llm"},
-       .patterns = {R"([\r\n])", letters_of_deepseek, R"(\s?[!-/:-~！-／：-～‘-‟　-。]+)", R"(\s+$)",
-                    cjk_of_deepseek, R"(\p{N}+)"}},
+       .patterns = {R"([\r\n])", letters_of_deepseek, R"(\s?[!-/:-~！-／：-～‘-‟　-。]+)",
+                    R"(\s+$)", cjk_of_deepseek, R"(\p{N}+)"}},
       {.names = {"deepseek-coder"},
        .patterns = {R"([\r\n])", R"(\s?\p{L}+)", R"(\s?\p{P}+)", cjk_of_deepseek, R"(\p{N})"}},
       {.names = {"deepseek-v3", "hunyuan-dense", "joyai-llm", "hy_v4"},

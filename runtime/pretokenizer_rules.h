@@ -12,9 +12,9 @@ struct PreTokenizerRule {
   /// Values of tokenizer.ggml.pre, the original one first.
   std::vector<std::string_view> names;
   /// Applied in order, each within the pieces that the ones before it left: what a pattern matches
-  /// is a piece, and so is what lies between two matches. Perl syntax; of Unicode properties, \p{L},
-  /// \p{M}, \p{N}, \p{P}, \p{S}, and \p{E} for letters outside ASCII; non-ASCII characters only
-  /// within brackets.
+  /// is a piece, and so is what lies between two matches. Perl syntax; of Unicode properties,
+  /// \p{L}, \p{M}, \p{N}, \p{P}, \p{S}, and \p{E} for letters outside ASCII; non-ASCII characters
+  /// only within brackets.
   std::vector<std::string> patterns;
   /// A piece that is a token in the vocabulary is that token, whatever the merges say.
   bool ignore_merges = false;

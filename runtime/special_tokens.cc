@@ -40,8 +40,10 @@ std::vector<SpecialTokens::Occurrence> SpecialTokens::FindAll(std::string_view t
       const auto byte_at_depth = [&](const Special& s) {
         return static_cast<unsigned char>(s.text[depth]);
       };
-      first = std::partition_point(first, last, [&](const Special& s) { return byte_at_depth(s) < c; });
-      last = std::partition_point(first, last, [&](const Special& s) { return byte_at_depth(s) == c; });
+      first =
+          std::partition_point(first, last, [&](const Special& s) { return byte_at_depth(s) < c; });
+      last = std::partition_point(first, last,
+                                  [&](const Special& s) { return byte_at_depth(s) == c; });
       if (first == last) break;
       if (first->text.size() == depth + 1) {
         found.push_back({begin, &*first});

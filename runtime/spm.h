@@ -18,8 +18,8 @@ class SpmModel {
   static constexpr std::string_view kEscapedSpace = "\u2581";
 
   /// Appends the tokens of `text`, whose spaces are escaped, with at most 4 GB between two. O(n log
-  /// n) in the longest stretch without spaces, linear in the text. A character without a token becomes its byte tokens; a byte without one, the
-  /// unknown token.
+  /// n) in the longest stretch without spaces, linear in the text. A character without a token
+  /// becomes its byte tokens; a byte without one, the unknown token.
   void Encode(std::string_view text, std::vector<Token>& out) const;
 
  private:
@@ -32,7 +32,7 @@ class SpmModel {
 
   const Vocabulary* vocabulary_;
   bool joins_space_[256] = {};  // by byte: whether a token has an escaped space after it
-  size_t longest_token_ = 0;  // bytes
+  size_t longest_token_ = 0;    // bytes
   Token token_of_byte_[256];
 };
 

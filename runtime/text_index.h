@@ -10,7 +10,8 @@
 
 namespace quern {
 
-/// Open addressing, at most two thirds full. Texts are views below 4 GB; their bytes live elsewhere.
+/// Open addressing, at most two thirds full. Texts are views below 4 GB; their bytes live
+/// elsewhere.
 class TextIndex {
  public:
   static constexpr int32_t kNone = -1;
@@ -55,7 +56,7 @@ class TextIndex {
   /// Where `text` is, or the free slot where it would go.
   size_t SlotOf(std::string_view text) const {
     const size_t mask = slots_.size() - 1;
-    size_t at = std::hash<std::string_view>{}(text) & mask;
+    size_t at = std::hash<std::string_view>{}(text)&mask;
     while (slots_[at].value != kNone && slots_[at].text() != text) at = (at + 1) & mask;
     return at;
   }

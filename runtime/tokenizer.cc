@@ -201,11 +201,9 @@ std::string Tokenizer::Piece(Token token, bool render_special) const {
 
 std::string Tokenizer::Decode(std::span<const Token> tokens, bool render_special) const {
   std::string text;
-  for (const Token token : tokens) {
-    std::string_view piece = impl_->Piece(token, render_special);
-    if (&token == tokens.data() && DropsLeadingSpace() && piece.starts_with(' ')) {
-      piece.remove_prefix(1);
-    }
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    std::string_view piece = impl_->Piece(tokens[i], render_special);
+    if (i == 0 && DropsLeadingSpace() && piece.starts_with(' ')) piece.remove_prefix(1);
     text += piece;
   }
   return text;

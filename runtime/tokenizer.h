@@ -1,4 +1,5 @@
-// Text to tokens and back, from the vocabulary in a GGUF file: byte-level BPE and SentencePiece-style vocabularies.
+// Text to tokens and back, from the vocabulary in a GGUF file: byte-level BPE and
+// SentencePiece-style vocabularies.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +35,8 @@ class Tokenizer {
   /// Any bytes are accepted, invalid UTF-8 included. Linear in the length of the text.
   std::vector<Token> Encode(std::string_view text, const EncodeOptions& options = {}) const;
 
-  /// The bytes of one token; control tokens are empty unless `render_special`. Ids outside the vocabulary are empty.
+  /// The bytes of one token; control tokens are empty unless `render_special`. Ids outside the
+  /// vocabulary are empty.
   std::string Piece(Token token, bool render_special = false) const;
 
   /// The bytes of a sequence: its pieces in a row, without the space that an SPM vocabulary puts
@@ -65,7 +67,8 @@ class StreamingDetokenizer {
  public:
   explicit StreamingDetokenizer(const Tokenizer& tokenizer, bool render_special = false);
 
-  /// Text that is complete with this token: never ends inside a UTF-8 sequence; invalid bytes become U+FFFD.
+  /// Text that is complete with this token: never ends inside a UTF-8 sequence; invalid bytes
+  /// become U+FFFD.
   std::string Add(Token token);
   /// What was held back: an unfinished sequence becomes U+FFFD.
   std::string Finish();

@@ -12,22 +12,47 @@ namespace {
 
 /// Texts that end an answer wherever they are in a vocabulary: files name one or two ids at most,
 /// and models use more. The list is llama.cpp's.
-constexpr std::string_view kEndTexts[] = {
-    "<|eot_id|>",  "<|eom_id|>",       "<|end_of_text|>", "<|endoftext|>",      "<|im_end|>",
-    "<|end|>",     "<end_of_turn>",    "<eos>",           "</s>",               "<EOT>",
-    "_<EOT>",      "[EOT]",            "[EOS]",           "<end_of_utterance>", "<|return|>",
-    "<|call|>",    "<|calls|>",        "<|flush|>",       "<turn|>",            "<|tool_response>",
-    "<|fim_pad|>", "<fim-pad>",        "<fim_pad>",       "<PAD>",              "[PAD]",
-    "<|fim_repo|>", "<|repo_name|>",   "<fim-repo>",      "<REPO>",             "<reponame>",
-    "<|file_sep|>", "<｜end▁of▁sentence｜>", "[e~["};
+constexpr std::string_view kEndTexts[] = {"<|eot_id|>",
+                                          "<|eom_id|>",
+                                          "<|end_of_text|>",
+                                          "<|endoftext|>",
+                                          "<|im_end|>",
+                                          "<|end|>",
+                                          "<end_of_turn>",
+                                          "<eos>",
+                                          "</s>",
+                                          "<EOT>",
+                                          "_<EOT>",
+                                          "[EOT]",
+                                          "[EOS]",
+                                          "<end_of_utterance>",
+                                          "<|return|>",
+                                          "<|call|>",
+                                          "<|calls|>",
+                                          "<|flush|>",
+                                          "<turn|>",
+                                          "<|tool_response>",
+                                          "<|fim_pad|>",
+                                          "<fim-pad>",
+                                          "<fim_pad>",
+                                          "<PAD>",
+                                          "[PAD]",
+                                          "<|fim_repo|>",
+                                          "<|repo_name|>",
+                                          "<fim-repo>",
+                                          "<REPO>",
+                                          "<reponame>",
+                                          "<|file_sep|>",
+                                          "<｜end▁of▁sentence｜>",
+                                          "[e~["};
 
 /// Texts of fill-in-the-middle prompts: control tokens, even in files that call them normal.
 constexpr std::string_view kFillInTexts[] = {
-    "<|fim_prefix|>",  "<fim-prefix>", "<fim_prefix>", "<｜fim▁begin｜>", "<PRE>", "▁<PRE>",
-    "<|code_prefix|>", "<|prefix|>",   "<|fim_suffix|>", "<fim-suffix>", "<fim_suffix>",
-    "<｜fim▁hole｜>",  "<SUF>",        "▁<SUF>",       "<|code_suffix|>", "<|suffix|>",
-    "<|fim_middle|>",  "<fim-middle>", "<fim_middle>", "<｜fim▁end｜>",   "<MID>", "▁<MID>",
-    "<|code_middle|>", "<|middle|>"};
+    "<|fim_prefix|>", "<fim-prefix>",    "<fim_prefix>",    "<｜fim▁begin｜>", "<PRE>",
+    "▁<PRE>",         "<|code_prefix|>", "<|prefix|>",      "<|fim_suffix|>",  "<fim-suffix>",
+    "<fim_suffix>",   "<｜fim▁hole｜>",  "<SUF>",           "▁<SUF>",          "<|code_suffix|>",
+    "<|suffix|>",     "<|fim_middle|>",  "<fim-middle>",    "<fim_middle>",    "<｜fim▁end｜>",
+    "<MID>",          "▁<MID>",          "<|code_middle|>", "<|middle|>"};
 
 /// Parts of a gpt-oss answer that its reader must see.
 constexpr std::string_view kVisibleTexts[] = {"<|channel|>", "<|message|>", "<|start|>",
@@ -55,7 +80,7 @@ class Vocabulary::Loader {
 
   Result<Vocabulary> Load() {
     using Step = Status (Loader::*)();
-    constexpr Step kSteps[] = {&Loader::LoadModel, &Loader::LoadTexts, &Loader::LoadTypes,
+    constexpr Step kSteps[] = {&Loader::LoadModel,  &Loader::LoadTexts, &Loader::LoadTypes,
                                &Loader::LoadScores, &Loader::LoadRoles, &Loader::LoadFlags};
     for (const Step step : kSteps) {
       if (Status status = (this->*step)(); !status) return Propagate(status);
@@ -84,8 +109,9 @@ class Vocabulary::Loader {
     auto texts = file_.GetStrings("tokenizer.ggml.tokens");
     if (!texts) return Propagate(texts);
     if (texts->empty() || texts->size() > kMaxTokens) {
-      return Fail(ErrorCode::kCorruptFile, "{}: tokenizer.ggml.tokens has {} tokens; 1 to {} expected",
-                  file_.name(), texts->size(), kMaxTokens);
+      return Fail(ErrorCode::kCorruptFile,
+                  "{}: tokenizer.ggml.tokens has {} tokens; 1 to {} expected", file_.name(),
+                  texts->size(), kMaxTokens);
     }
     size_t n_bytes = 0;
     for (const std::string_view text : *texts) n_bytes += text.size();
@@ -130,9 +156,10 @@ class Vocabulary::Loader {
                                   ? static_cast<TokenType>(type)
                                   : TokenType::kUndefined;
       if (vocabulary_.types_[i] == TokenType::kByte && !IsByteText(vocabulary_.texts_[i])) {
-        return Fail(ErrorCode::kCorruptFile,
-                    "{}: tokenizer.ggml.tokens[{}] is '{}'; its type is byte, so '<0xHH>' is expected",
-                    file_.name(), i, vocabulary_.texts_[i]);
+        return Fail(
+            ErrorCode::kCorruptFile,
+            "{}: tokenizer.ggml.tokens[{}] is '{}'; its type is byte, so '<0xHH>' is expected",
+            file_.name(), i, vocabulary_.texts_[i]);
       }
     }
     return {};
@@ -199,9 +226,8 @@ class Vocabulary::Loader {
     auto add_eos = file_.GetBoolOr("tokenizer.ggml.add_eos_token", false);
     if (!add_eos) return Propagate(add_eos);
     vocabulary_.add_eos_ = *add_eos;
-    auto add_space_prefix =
-        file_.GetBoolOr("tokenizer.ggml.add_space_prefix",
-                        vocabulary_.model_ == VocabularyModel::kSentencePiece);
+    auto add_space_prefix = file_.GetBoolOr("tokenizer.ggml.add_space_prefix",
+                                            vocabulary_.model_ == VocabularyModel::kSentencePiece);
     if (!add_space_prefix) return Propagate(add_space_prefix);
     vocabulary_.add_space_prefix_ = *add_space_prefix;
     auto name = file_.GetStringOr("general.name", "");

@@ -44,7 +44,8 @@ Result<std::vector<Token>> ParseIds(std::string_view text, size_t n_vocab) {
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), id);
     if (error != std::errc() || end != word.data() + word.size() || id < 0 ||
         static_cast<size_t>(id) >= n_vocab) {
-      return Fail(ErrorCode::kInvalidArgument, "token {}; ids are 0 to {}", Quoted(word), n_vocab - 1);
+      return Fail(ErrorCode::kInvalidArgument, "token {}; ids are 0 to {}", Quoted(word),
+                  n_vocab - 1);
     }
     ids.push_back(id);
     text.remove_prefix(word.size());
@@ -63,7 +64,8 @@ Result<int> Run(DetokenizeOptions options) {
   }
   if (options.words.empty()) {
     if (options.file.empty() && isatty(STDIN_FILENO) == 1) {
-      return Fail(ErrorCode::kInvalidArgument, "no ids: give them as arguments, with -f FILE or on stdin");
+      return Fail(ErrorCode::kInvalidArgument,
+                  "no ids: give them as arguments, with -f FILE or on stdin");
     }
     auto read = ReadText(options.file.empty() ? "-" : options.file);
     if (!read) return Propagate(read);
@@ -90,8 +92,8 @@ Result<int> Run(DetokenizeOptions options) {
 
 void AddDetokenizeCommand(Commands& commands) {
   auto options = std::make_shared<DetokenizeOptions>();
-  CLI::App* command = commands.Add("detokenize", "Show the text of token ids",
-                                   [options] { return Run(*options); });
+  CLI::App* command =
+      commands.Add("detokenize", "Show the text of token ids", [options] { return Run(*options); });
   command->add_option("-m,--model", options->model,
                       "GGUF file of the model (default: the built-in demo model)");
   command->add_option("IDS", options->words,

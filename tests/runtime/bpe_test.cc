@@ -93,8 +93,8 @@ TEST(Bpe, BadMergesAreErrors) {
 }
 
 /// The definition, step by step: of all pairs the lowest rank, of those the leftmost.
-std::vector<std::string> MergeSlowly(std::string_view piece,
-                                     const std::map<std::pair<std::string, std::string>, int>& ranks) {
+std::vector<std::string> MergeSlowly(
+    std::string_view piece, const std::map<std::pair<std::string, std::string>, int>& ranks) {
   std::vector<std::string> symbols;
   for (const char c : piece) symbols.emplace_back(1, c);
   while (true) {

@@ -12,7 +12,9 @@ TEST(ByteAlphabet, EachByteHasOneCharacter) {
   std::set<int> bytes;
   for (char32_t c = 0; c < 0x144; ++c) {
     const int byte = ByteOfCharacter(c);
-    if (byte >= 0) EXPECT_TRUE(bytes.insert(byte).second) << byte;
+    if (byte >= 0) {
+      EXPECT_TRUE(bytes.insert(byte).second) << byte;
+    }
   }
   EXPECT_EQ(bytes.size(), 256U);
   EXPECT_EQ(ByteOfCharacter(0x144), -1);

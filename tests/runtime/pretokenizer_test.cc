@@ -47,7 +47,8 @@ TEST(PreTokenizer, CaseEndsWordsForGpt4o) {
 }
 
 TEST(PreTokenizer, NamedCharactersForDeepSeek) {
-  EXPECT_THAT(Make("deepseek-v3").Split("ab\u4e2d\u6587cd"), ElementsAre("ab", "\u4e2d\u6587", "cd"));
+  EXPECT_THAT(Make("deepseek-v3").Split("ab\u4e2d\u6587cd"),
+              ElementsAre("ab", "\u4e2d\u6587", "cd"));
 }
 
 TEST(PreTokenizer, AnUnknownNameHasNoRule) {

@@ -1,5 +1,6 @@
 #include "runtime/special_tokens.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -15,10 +16,9 @@ using testing::VocabularyFile;
 std::string Show(const std::vector<TextFragment>& fragments) {
   std::string shown;
   for (const TextFragment& fragment : fragments) {
-    if (fragment.token != TextFragment::kPlainText) {
-      shown += "<" + std::to_string(fragment.token) + ">";
-    }
-    shown += std::string(fragment.text) + "|";
+    const bool is_plain = fragment.token == TextFragment::kPlainText;
+    shown += is_plain ? fmt::format("{}|", fragment.text)
+                      : fmt::format("<{}>{}|", fragment.token, fragment.text);
   }
   return shown;
 }

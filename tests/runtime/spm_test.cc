@@ -24,11 +24,11 @@ std::vector<Token> Encode(VocabularyFile& file, std::string_view text) {
 
 VocabularyFile SmallFile() {
   VocabularyFile file("llama");
-  file.Add("<unk>", TokenType::kUnknown);                                     // 0
-  file.Add("<0xC3>", TokenType::kByte).Add("<0xA9>", TokenType::kByte);       // 1, 2
-  file.Add("a", TokenType::kNormal, -9).Add("b", TokenType::kNormal, -9);     // 3, 4
-  file.Add("\u2581", TokenType::kNormal, -9);                                 // 5
-  file.Add("ab", TokenType::kNormal, -2).Add("ba", TokenType::kNormal, -1);   // 6, 7
+  file.Add("<unk>", TokenType::kUnknown);                                                   // 0
+  file.Add("<0xC3>", TokenType::kByte).Add("<0xA9>", TokenType::kByte);                     // 1, 2
+  file.Add("a", TokenType::kNormal, -9).Add("b", TokenType::kNormal, -9);                   // 3, 4
+  file.Add("\u2581", TokenType::kNormal, -9);                                               // 5
+  file.Add("ab", TokenType::kNormal, -2).Add("ba", TokenType::kNormal, -1);                 // 6, 7
   file.Add("\u2581a", TokenType::kNormal, -3).Add("\u2581\u2581", TokenType::kNormal, -1);  // 8, 9
   return file;
 }

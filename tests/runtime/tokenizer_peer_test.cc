@@ -18,10 +18,10 @@ namespace {
 using testing::RandomText;
 
 std::vector<std::string> RandomTexts(uint32_t seed, size_t n) {
-  RandomText random(seed, {"<|eot_id|>", "<|begin_of_text|>", "<|start_header_id|>", "<|im_end|>",
-                           "<|im_start|>", "<|endoftext|>", "<s>", "</s>", "<unk>", "<|", "|>",
-                           "<|assistant|>", "<|end|>", "<fim_prefix>", "<|reserved_special_token_7|>",
-                           ">>TITLE<<", "<filename>"});
+  RandomText random(
+      seed, {"<|eot_id|>", "<|begin_of_text|>", "<|start_header_id|>", "<|im_end|>", "<|im_start|>",
+             "<|endoftext|>", "<s>", "</s>", "<unk>", "<|", "|>", "<|assistant|>", "<|end|>",
+             "<fim_prefix>", "<|reserved_special_token_7|>", ">>TITLE<<", "<filename>"});
   std::vector<std::string> texts;
   while (texts.size() < n) {
     std::string text = random.Next();
@@ -36,14 +36,14 @@ void ExpectAgreement(const std::string& path, const std::vector<std::string>& te
   ASSERT_TRUE(file) << file.error().message;
   auto tokenizer = Tokenizer::Load(*file);
   ASSERT_TRUE(tokenizer) << tokenizer.error().message;
-  auto expected = peer::Tokenize(path, texts,
-                                 {.add_special = with_special, .parse_special = with_special});
+  auto expected =
+      peer::Tokenize(path, texts, {.add_special = with_special, .parse_special = with_special});
   ASSERT_TRUE(expected) << expected.error().message;
   ASSERT_EQ(expected->size(), texts.size());
   for (size_t i = 0; i < texts.size(); ++i) {
-    ASSERT_EQ(tokenizer->Encode(texts[i], {.add_special = with_special,
-                                           .parse_special = with_special}),
-              (*expected)[i])
+    ASSERT_EQ(
+        tokenizer->Encode(texts[i], {.add_special = with_special, .parse_special = with_special}),
+        (*expected)[i])
         << ::testing::PrintToString(texts[i]);
   }
 }
@@ -63,8 +63,8 @@ TEST_P(TokenizerPeer, RandomTexts) {
 
 INSTANTIATE_TEST_SUITE_P(Vocabularies, TokenizerPeer,
                          ::testing::Values("llama-bpe", "llama-spm", "qwen2", "gpt-2"),
-                         [](const auto& info) {
-                           std::string name = info.param;
+                         [](const auto& instance) {
+                           std::string name = instance.param;
                            for (char& c : name) c = c == '-' ? '_' : c;
                            return name;
                          });
@@ -91,8 +91,8 @@ INSTANTIATE_TEST_SUITE_P(Rules, PreTokenizerPeer,
                                            "starcoder", "falcon", "deepseek-llm", "deepseek-coder",
                                            "deepseek-v3", "tekken", "gpt-4o", "bloom", "viking",
                                            "bailingmoe", "seed-coder", "default"),
-                         [](const auto& info) {
-                           std::string name = info.param;
+                         [](const auto& instance) {
+                           std::string name = instance.param;
                            for (char& c : name) c = c == '-' ? '_' : c;
                            return name;
                          });
@@ -123,8 +123,8 @@ TEST_P(DetokenizerPeer, RandomTokens) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Vocabularies, DetokenizerPeer, ::testing::Values("llama-spm", "qwen2"),
-                         [](const auto& info) {
-                           return std::string(info.param) == "qwen2" ? "qwen2" : "llama_spm";
+                         [](const auto& instance) {
+                           return std::string(instance.param) == "qwen2" ? "qwen2" : "llama_spm";
                          });
 
 }  // namespace

@@ -67,8 +67,8 @@ INSTANTIATE_TEST_SUITE_P(Published, TokenizerVectors,
                          testing::Values("llama-bpe", "llama-spm", "qwen2", "qwen35", "gpt-2",
                                          "phi-3", "falcon", "starcoder", "refact", "command-r",
                                          "deepseek-llm", "deepseek-coder"),
-                         [](const auto& info) {
-                           std::string name = info.param;
+                         [](const auto& instance) {
+                           std::string name = instance.param;
                            for (char& c : name) c = c == '-' ? '_' : c;
                            return name;
                          });

@@ -33,10 +33,10 @@ TEST(Utf8, CanonicalTextIsReturnedAsItIs) {
 
 TEST(Utf8, CanonicalReplacesOnlyWhatIsWrong) {
   EXPECT_EQ(Canonical("a\xff\xfe\u00e9"), "a\ufffd\ufffd\u00e9");
-  EXPECT_EQ(Canonical("\xe4\xb8"), "\ufffd\ufffd");           // unfinished at the end
-  EXPECT_EQ(Canonical("\xe4\xb8z"), "\ufffd\ufffdz");         // unfinished in the middle
-  EXPECT_EQ(Canonical("\xc1\x81"), "A");                      // overlong
-  EXPECT_EQ(Canonical("\xed\xa0\x80"), "\xed\xa0\x80");       // a surrogate stays
+  EXPECT_EQ(Canonical("\xe4\xb8"), "\ufffd\ufffd");                      // unfinished at the end
+  EXPECT_EQ(Canonical("\xe4\xb8z"), "\ufffd\ufffdz");                    // unfinished in the middle
+  EXPECT_EQ(Canonical("\xc1\x81"), "A");                                 // overlong
+  EXPECT_EQ(Canonical("\xed\xa0\x80"), "\xed\xa0\x80");                  // a surrogate stays
   EXPECT_EQ(Canonical("\xf4\x90\x80\x80"), "\ufffd\ufffd\ufffd\ufffd");  // above U+10FFFF
   EXPECT_EQ(Canonical("\xf8\x88\x80\x80"), "\ufffd\ufffd\ufffd\ufffd");
   EXPECT_EQ(Canonical(""), "");

@@ -132,8 +132,7 @@ TEST(Vocabulary, WhatDoesNotFitIsNamed) {
          f.writer().SetFloat32s("tokenizer.ggml.scores", std::vector<float>{0, nan});
        }},
       {"tokenizer.ggml.tokens[2] is 'a' as is [0]", [](auto& f) { f.Add("a"); }},
-      {"tokenizer.ggml.tokens[2] is '<0xG0>'",
-       [](auto& f) { f.Add("<0xG0>", TokenType::kByte); }},
+      {"tokenizer.ggml.tokens[2] is '<0xG0>'", [](auto& f) { f.Add("<0xG0>", TokenType::kByte); }},
       {"tokenizer.ggml.add_bos_token",
        [](auto& f) { f.writer().SetString("tokenizer.ggml.add_bos_token", "yes"); }},
       {"tokenizer.ggml.bos_token_id",

@@ -27,9 +27,11 @@ class RandomText {
       case 1:
         return Repeat(1 + Below(40), [&](std::string& out) { AppendByte(0, 256, out); });
       case 2: {
-        static constexpr std::string_view kRuns[] = {" ", "0", "7", "\n", "a", "A", "=", "  \n", "\t"};
+        static constexpr std::string_view kRuns[] = {" ", "0", "7",    "\n", "a",
+                                                     "A", "=", "  \n", "\t"};
         static constexpr std::string_view kEnds[] = {"", "x", " x", "1"};
-        std::string out = Repeat(1 + Below(200), [run = Pick(kRuns)](std::string& text) { text += run; });
+        std::string out =
+            Repeat(1 + Below(200), [run = Pick(kRuns)](std::string& text) { text += run; });
         return out += Pick(kEnds);
       }
       default:
@@ -62,26 +64,53 @@ class RandomText {
       char32_t first;
       char32_t end;
     };
-    static constexpr Range kRanges[] = {{0x20, 0x7F},       {0x80, 0x800},      {0x800, 0xD800},
-                                        {0xE000, 0x10000},  {0x10000, 0x14000}, {0x1D400, 0x1FC00},
-                                        {0x20000, 0x33000}, {0xE0000, 0xE0200}, {0x10000, 0x110000}};
+    static constexpr Range kRanges[] = {
+        {0x20, 0x7F},       {0x80, 0x800},      {0x800, 0xD800},
+        {0xE000, 0x10000},  {0x10000, 0x14000}, {0x1D400, 0x1FC00},
+        {0x20000, 0x33000}, {0xE0000, 0xE0200}, {0x10000, 0x110000}};
     const Range& range = kRanges[Below(std::size(kRanges))];
     return range.first + static_cast<char32_t>(Below(range.end - range.first));
   }
 
   void AppendPart(std::string& out) {
-    static constexpr std::string_view kWords[] = {
-        "the",     "of",   "Hello", "world", "tokenizer", "antidisestablishmentarianism",
-        "Quern",   "INT8", "don",   "camelCaseWord",      "http://example.org/a?b=c", "e-mail",
-        "naïve",   "straße", "Ελλάδα", "Москва", "日本語のテキスト", "中文分词", "한국어", "भारत",
-        "ประเทศไทย", "العربية", "עברית", "👍🏽", "😀", "ⅷ", "½", "٣٤", "x\u0301", "\u200d"};
-    static constexpr std::string_view kApostrophes[] = {"'s", "'S", "'re", "'LL", "'t", "'Ve", "'",
-                                                        "'d", "'x", "’s", "'ſ"};
-    static constexpr std::string_view kSpaces[] = {"\n", "\r\n", "\t", "\n\n", "\r", "\v", "\f",
-                                                   "\x1c", " \n ", "\u0085", "\u00a0", "\u2028",
-                                                   "\u3000", "\u1680"};
-    static constexpr std::string_view kBroken[] = {"\xc0\x80", "\xed\xa0\x80", "\xe4\xb8", "\xff",
-                                                   "\xf0\x9f\x98", "\xe0\x80\xaf", "\x80\x80", "\xc3"};
+    static constexpr std::string_view kWords[] = {"the",
+                                                  "of",
+                                                  "Hello",
+                                                  "world",
+                                                  "tokenizer",
+                                                  "antidisestablishmentarianism",
+                                                  "Quern",
+                                                  "INT8",
+                                                  "don",
+                                                  "camelCaseWord",
+                                                  "http://example.org/a?b=c",
+                                                  "e-mail",
+                                                  "naïve",
+                                                  "straße",
+                                                  "Ελλάδα",
+                                                  "Москва",
+                                                  "日本語のテキスト",
+                                                  "中文分词",
+                                                  "한국어",
+                                                  "भारत",
+                                                  "ประเทศไทย",
+                                                  "العربية",
+                                                  "עברית",
+                                                  "👍🏽",
+                                                  "😀",
+                                                  "ⅷ",
+                                                  "½",
+                                                  "٣٤",
+                                                  "x\u0301",
+                                                  "\u200d"};
+    static constexpr std::string_view kApostrophes[] = {"'s", "'S", "'re", "'LL", "'t", "'Ve",
+                                                        "'",  "'d", "'x",  "’s",  "'ſ"};
+    static constexpr std::string_view kSpaces[] = {"\n",     "\r\n",   "\t",     "\n\n",  "\r",
+                                                   "\v",     "\f",     "\x1c",   " \n ",  "\u0085",
+                                                   "\u00a0", "\u2028", "\u3000", "\u1680"};
+    static constexpr std::string_view kBroken[] = {"\xc0\x80", "\xed\xa0\x80", "\xe4\xb8",
+                                                   "\xff",     "\xf0\x9f\x98", "\xe0\x80\xaf",
+                                                   "\x80\x80", "\xc3"};
     switch (Below(12)) {
       case 0:
         AppendUtf8(CodePoint(), out);
