@@ -53,6 +53,8 @@ TEST(Spm, CharactersWithoutATokenBecomeBytes) {
   EXPECT_THAT(Encode(file, "z"), ElementsAre(0));     // no byte token: unknown
   EXPECT_THAT(Encode(file, "\xc3"), ElementsAre(1));  // unfinished
   EXPECT_THAT(Encode(file, "\xa9\xa9"), ElementsAre(2, 2));
+  // A lead byte takes as many bytes as it announces, be they a space.
+  EXPECT_THAT(Encode(file, "\xc3\u2581"), ElementsAre(1, 0, 0, 0));
 }
 
 TEST(Spm, AMegabyteIsOnePieceOfWork) {
