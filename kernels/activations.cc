@@ -30,6 +30,7 @@ void QuantizeActivations(const float* x, size_t n_cols, std::byte* row) {
     const bool zeros = largest < kTiny;
     const VF to_integer = hn::Set(d, zeros ? 0.0F : 127.0F / largest);
     ActivationBlock& block = blocks[b];
+    int32_t sums[2];
     for (size_t half = 0; half < 2; ++half) {
       VI32 sum = hn::Zero(di);
       for (size_t i = half * kHalf; i < (half + 1) * kHalf; i += kLanes) {
@@ -37,12 +38,13 @@ void QuantizeActivations(const float* x, size_t n_cols, std::byte* row) {
         hn::StoreU(hn::DemoteTo(d8, q), d8, block.q + i);
         sum = hn::Add(sum, q);
       }
-      block.half[half] = static_cast<int16_t>(hn::ReduceSum(di, sum));
+      sums[half] = hn::ReduceSum(di, sum);
+      block.start[half] = -128 * sums[half];
     }
     block.scale = zeros ? 0.0F : largest / 127.0F;
-    block.sum = block.scale * static_cast<float>(block.half[0] + block.half[1]);
-    block.half_sum[0] = block.scale * static_cast<float>(block.half[0]);
-    block.half_sum[1] = block.scale * static_cast<float>(block.half[1]);
+    block.sum = block.scale * static_cast<float>(sums[0] + sums[1]);
+    block.half_sum[0] = block.scale * static_cast<float>(sums[0]);
+    block.half_sum[1] = block.scale * static_cast<float>(sums[1]);
   }
 }
 

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "hwy/cache_control.h"
 #include "kernels/activations.h"
 #include "kernels/dot-inl.h"
 #include "kernels/panel_matmul-inl.h"
@@ -30,24 +31,24 @@ namespace quern::HWY_NAMESPACE {
 //     VF Min(size_t step, size_t half) const; }                     only if kHasMin
 // so that weight = Scale * (w - kZero) + Min.
 
+// The zero point as the dot product sees it: signed ones move weights above 127 down by 128.
+template <class Codec>
+inline constexpr int kDotZero =
+    QUERN_DOT_I8_I8&& Codec::kMaxWeight > 127 ? Codec::kZero - 128 : Codec::kZero;
+
 template <class Codec>
 inline constexpr size_t kStepsOf = Codec::kCols / kActivationBlock;
 
 /// The integers' start: minus what the zero point adds to half `half` (or all) of a step.
-template <class Codec>
+template <int kZero, size_t kScales>
 HWY_INLINE VI32 DotStart(const ActivationBlock& x, size_t half) {
-  // Signed byte dot products see weights above 127 moved down by 128.
-  constexpr int kZero = Codec::kZero - (QUERN_DOT_I8_I8 && Codec::kMaxWeight > 127 ? 128 : 0);
   if constexpr (kZero == 0) {
     return hn::Zero(DI32());
   } else {
-    constexpr auto kMinusZero = static_cast<uint32_t>(static_cast<uint16_t>(-kZero));
-    const uint32_t factors = Codec::kScales == 1 ? kMinusZero << 16 | kMinusZero
-                             : half == 0         ? kMinusZero
-                                                 : kMinusZero << 16;
-    return hn::WidenMulPairwiseAdd(
-        DI32(), hn::BitCast(DI16(), Broadcast4(x.half)),
-        hn::BitCast(DI16(), hn::Set(DI32(), static_cast<int32_t>(factors))));
+    static_assert(128 % kZero == 0);
+    VI32 start = Broadcast4(x.start + half);
+    if constexpr (kScales == 1) start = hn::Add(start, Broadcast4(x.start + 1));
+    return hn::ShiftRight<hwy::FloorLog2(128 / kZero)>(start);  // exact: a multiple of 128
   }
 }
 
@@ -104,7 +105,8 @@ HWY_NOINLINE void FusedMatMul(const MatMulArgs& args) {
             VI32 dots[Codec::kScales];
             HWY_UNROLL(2)
             for (size_t half = 0; half < Codec::kScales; ++half) {
-              DotSum<Codec::kMaxWeight, kHalfGroups> dot(DotStart<Codec>(x, half));
+              DotSum<Codec::kMaxWeight, kHalfGroups> dot(
+                  DotStart<kDotZero<Codec>, Codec::kScales>(x, half));
               HWY_UNROLL(8)
               for (size_t g = 0; g < kHalfGroups; ++g) {
                 const size_t group_of_step = half * kHalfGroups + g;
@@ -134,6 +136,11 @@ struct QuantPanelKernel {
   static constexpr size_t kPanelSteps = 8;
   static constexpr size_t kPanelCols = kPanelSteps * kActivationBlock;
 
+  // What unpacking adds to the weights. Where the dot product takes all bytes, it moves zero points
+  // to 128, whose start is kept with the activations: one operation less for each product.
+  static constexpr int kMoved = QUERN_DOT_U8_I8 && Codec::kZero != 0 ? 128 - Codec::kZero : 0;
+  static constexpr int kTileZero = kDotZero<Codec> + kMoved;
+
   /// 16 rows x 256 columns, unpacked: at most 6 KB.
   struct Panel {
     alignas(64) uint8_t w[kPanelSteps][kStepGroups][4 * kRowGroup];
@@ -159,6 +166,9 @@ struct QuantPanelKernel {
           codec.Weights(step, weights);
           HWY_UNROLL(8)
           for (size_t g = 0; g < kStepGroups; ++g) {
+            if constexpr (kMoved != 0) {
+              weights[g] = hn::Add(weights[g], hn::Set(DU8(), kMoved));
+            }
             hn::Store(weights[g], DU8(), panel.w[to][g] + 4 * row);
           }
           HWY_UNROLL(2)
@@ -198,12 +208,17 @@ struct QuantPanelKernel {
     const std::byte* x_step = tile.x;
     const size_t n_steps = tile.n_cols / kActivationBlock;
     for (size_t step = 0; step < n_steps; ++step, x_step += sizeof(ActivationBlock)) {
+      HWY_UNROLL(8)
+      for (size_t t = 0; t < kTokens; ++t) {
+        // The next tile's tokens: too many short runs for the hardware to foresee.
+        hwy::Prefetch(x_step + (kTokens + t) * tile.x_stride);
+      }
       VI32 dots[kTileVectors][kTokens][Codec::kScales];
       HWY_UNROLL(2)
       for (size_t half = 0; half < Codec::kScales; ++half) {
         // clang-format off
         const auto start = [&](size_t t) HWY_ATTR {
-          return Dot(DotStart<Codec>(
+          return Dot(DotStart<kTileZero, Codec::kScales>(
               *reinterpret_cast<const ActivationBlock*>(x_step + t * tile.x_stride), half));
         };
         // clang-format on
@@ -306,7 +321,8 @@ void QuantDequantizeRow(size_t n_cols, const std::byte* packed, size_t row, floa
       const size_t step = i / kActivationBlock;
       const size_t in_step = i % kActivationBlock;
       const size_t half = in_step * Codec::kScales / kActivationBlock;
-      const int q = panel.w[step][in_step / 4][4 * row + in_step % 4] - Codec::kZero;
+      const int q =
+          panel.w[step][in_step / 4][4 * row + in_step % 4] - (Codec::kZero + Kernel::kMoved);
       float value = panel.scale[step][half][row] * static_cast<float>(q);
       if constexpr (Codec::kHasMin) value += panel.min[step][half][row];
       out[col + i] = value;

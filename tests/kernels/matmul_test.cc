@@ -390,8 +390,8 @@ TEST_P(ActivationsTest, RoundsToTheNearestAndKeepsSums) {
       EXPECT_NEAR(block.scale * block.q[i], value, block.scale * (0.5 + 127 * 3 * kUnit));
     }
     EXPECT_FLOAT_EQ(block.scale, largest / 127.0F);
-    EXPECT_EQ(block.half[0], sums[0]);
-    EXPECT_EQ(block.half[1], sums[1]);
+    EXPECT_EQ(block.start[0], -128 * sums[0]);
+    EXPECT_EQ(block.start[1], -128 * sums[1]);
     EXPECT_EQ(block.half_sum[0], block.scale * static_cast<float>(sums[0]));
     EXPECT_EQ(block.half_sum[1], block.scale * static_cast<float>(sums[1]));
     EXPECT_EQ(block.sum, block.scale * static_cast<float>(sums[0] + sums[1]));
