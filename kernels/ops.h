@@ -1,4 +1,5 @@
-// The row operations of a decoder layer other than products and attention: norm, RoPE, SwiGLU, softmax.
+// The row operations of a decoder layer other than products and attention: norm, RoPE, SwiGLU,
+// softmax.
 #pragma once
 
 #include <cstddef>
@@ -6,7 +7,8 @@
 
 namespace quern {
 
-/// out[i] = x[i] * w[i] / sqrt(mean(x^2) + eps); the mean is accumulated in double. `out` may be `x`.
+/// out[i] = x[i] * w[i] / sqrt(mean(x^2) + eps); the mean is accumulated in double. `out` may be
+/// `x`.
 void RmsNorm(const float* x, const float* w, size_t n, float eps, float* out);
 
 /// Which elements of a head RoPE turns together.

@@ -31,4 +31,3 @@ for (let c = 0; c < category.length; ++c) {
   line += line === '' ? entry : ` ${entry}`;
 }
 console.log(line);
-console.log('// clang-format on');
