@@ -114,7 +114,8 @@ void MatMulBench(benchmark::State& state, GgmlType type, size_t n_rows, size_t n
   }
   // Counters add up over threads, so each tells its share.
   const double rounds = static_cast<double>(state.iterations()) / static_cast<double>(n_threads);
-  const double bytes = static_cast<double>(n_rows / kRowGroup * PackedGroupBytes(type, kCols));
+  const double bytes = static_cast<double>(PackedMatrix{type, n_rows, kCols, nullptr}.n_groups() *
+                                           PackedGroupBytes(type, kCols));
   const double ops = 2.0 * static_cast<double>(n_rows * kCols * n_tokens);
   state.counters["read B/s"] = benchmark::Counter(rounds * bytes, benchmark::Counter::kIsRate);
   state.counters["op/s"] = benchmark::Counter(rounds * ops, benchmark::Counter::kIsRate);

@@ -259,7 +259,8 @@ class Parser {
   template <typename T>
   MetaArray ParseNumbers(MetaType type, uint64_t count) {
     std::vector<Widened<T>> numbers(count);
-    for (auto& number : numbers) number = static_cast<Widened<T>>(*reader_.Read<T>());
+    for (auto& number : numbers)
+      number = static_cast<Widened<T>>(*reader_.Read<T>());  // NOLINT(bugprone-signed-char-misuse)
     return {type, std::move(numbers)};
   }
 

@@ -38,7 +38,7 @@ static_assert(kSlices * kLanes == kRowGroup);
 
 /// Four consecutive bytes in every lane.
 HWY_INLINE VI32 Broadcast4(const void* bytes) {
-  int32_t value;
+  int32_t value = 0;
   std::memcpy(&value, bytes, sizeof(value));
   return hn::Set(DI32(), value);
 }

@@ -73,7 +73,7 @@ struct Engine::Impl {
   std::vector<Job*> FormBatch(std::vector<BatchPart>& parts);
   void Advance(Job& job, std::span<const float> logits);
   void Emit(Job& job, GenerateEvent event);
-  void Finish(Job& job, GenerateEvent event);
+  void Finish(Job& job, const GenerateEvent& event);
 
   std::shared_ptr<const Model> model;
   EngineOptions options;
@@ -255,14 +255,14 @@ void Engine::Impl::Emit(Job& job, GenerateEvent event) {
   if (event.finished) {
     event.text += job.stop.Add(job.detokenizer.Finish());
     event.text += job.stop.Finish();
-    Finish(job, std::move(event));
+    Finish(job, event);
     return;
   }
   if (job.sink) job.sink(event);
 }
 
 /// Keeps the full pages, tells the sink, and lets the job go from `running`.
-void Engine::Impl::Finish(Job& job, GenerateEvent event) {
+void Engine::Impl::Finish(Job& job, const GenerateEvent& event) {
   prefixes.Keep(std::span(job.tokens).first(job.sequence.n_past()), job.sequence.pages());
   if (job.sink) job.sink(event);
   if (job.cancelled) return;

@@ -150,7 +150,7 @@ struct Executor::Impl {
   void Multiply(Worker& worker, const Activations& input, size_t n_tokens,
                 std::initializer_list<Product> products);
   template <typename Body>
-  void ForEachChunk(Worker& worker, size_t n, size_t chunk, const Body& body);
+  void ForEachChunk(Worker& worker, size_t n, size_t unit, const Body& body);
 
   std::shared_ptr<const Model> model;
   const HParams& hp;

@@ -64,7 +64,9 @@ Result<KldBaseReader> KldBaseReader::Open(const std::string& path) {
     return Fail(ErrorCode::kCorruptFile, "{}: not a KL divergence base file: no '{}' and sizes",
                 path, kMagic);
   }
-  const auto [n_ctx, n_vocab, n_chunks] = sizes;
+  const int32_t n_ctx = sizes[0];
+  const int32_t n_vocab = sizes[1];
+  const int32_t n_chunks = sizes[2];
   // Three sizes below 2^31 fit their product times the bytes of a value only if they are bounded
   // one by one.
   constexpr int32_t kMost = 1 << 24;

@@ -56,7 +56,7 @@ Result<Header> ReadHeader(const std::string& path, std::ifstream& stream) {
   if (!stream || std::string_view(start.data(), kMagic.size()) != kMagic) {
     return Fail(ErrorCode::kCorruptFile, "{}: not a .npy file: no '\\x93NUMPY' at its start", path);
   }
-  const int major = start[6];
+  const int major = static_cast<unsigned char>(start[6]);
   if (major < 1 || major > 3) {
     return Fail(ErrorCode::kUnsupported, "{}: .npy format version {}, expected 1 to 3", path,
                 major);

@@ -26,10 +26,7 @@ std::vector<KvPool::PageId> PrefixCache::Find(std::span<const Token> prompt) {
     path.push_back(entry);
     parent = entry->id;
   }
-  // From the leaf up, so that each parent ends before its child.
-  for (auto entry = path.rbegin(); entry != path.rend(); ++entry) {
-    entries_.splice(entries_.begin(), entries_, *entry);
-  }
+  MoveToFront(path);
   return pages;
 }
 
@@ -50,8 +47,14 @@ void PrefixCache::Keep(std::span<const Token> tokens, std::span<const KvPool::Pa
     path.push_back(entry);
     parent = entry->id;
   }
-  for (auto entry = path.rbegin(); entry != path.rend(); ++entry) {
-    entries_.splice(entries_.begin(), entries_, *entry);
+  MoveToFront(path);
+}
+
+void PrefixCache::MoveToFront(std::span<const Entries::iterator> path) {
+  // From the leaf up, so that each parent ends before its child.
+  while (!path.empty()) {
+    entries_.splice(entries_.begin(), entries_, path.back());
+    path = path.first(path.size() - 1);
   }
 }
 

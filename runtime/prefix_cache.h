@@ -46,6 +46,8 @@ class PrefixCache {
   using Entries = std::list<Entry>;
 
   Entries::iterator Lookup(uint64_t parent, std::span<const Token> tokens);
+  /// Marks a path of prefixes, from the root down, as the most recently used.
+  void MoveToFront(std::span<const Entries::iterator> path);
   void Forget(Entries::iterator entry);
 
   KvPool* pool_;

@@ -28,7 +28,7 @@ class SpmModel {
   /// Where the part of `text` that starts at `begin` ends: no token crosses the ends of parts, so
   /// each can be merged on its own.
   size_t EndOfPart(std::string_view text, size_t begin) const;
-  void EncodePart(std::string_view part, Workspace& workspace, std::vector<Token>& out) const;
+  void EncodePart(std::string_view text, Workspace& workspace, std::vector<Token>& out) const;
 
   const Vocabulary* vocabulary_;
   bool joins_space_[256] = {};  // by byte: whether a token has an escaped space after it

@@ -104,7 +104,7 @@ struct Tokenizer::Impl {
     auto owned = std::make_unique<const Vocabulary>(std::move(*vocabulary));
     if (owned->model() == VocabularyModel::kSentencePiece) {
       SpmEncoder encoder(*owned);
-      return std::make_unique<const Impl>(std::move(owned), std::move(encoder));
+      return std::make_unique<const Impl>(std::move(owned), encoder);
     }
     auto encoder = BpeEncoder::Load(file, *owned);
     if (!encoder) return Propagate(encoder);

@@ -80,6 +80,20 @@ class EventStream {
   bool first_ = true;
 };
 
+/// Waits for the whole answer, as long as the client does.
+void Collect(Ticket& ticket, const ResponseHead& head, const httplib::Request& request,
+             httplib::Response& response) {
+  std::string text;
+  while (true) {
+    const std::optional<GenerateEvent> event = ticket.events.Take(kPatience);
+    if (event) text += event->text;
+    if (event && event->finished) {
+      return Reply(response, 200, ResponseJson(head, text, event->finish_reason, event->stats));
+    }
+    if (!event && request.is_connection_closed()) ticket.cancelled = true;
+  }
+}
+
 }  // namespace
 
 struct HttpServer::Impl {
@@ -89,8 +103,6 @@ struct HttpServer::Impl {
   void AddRoutes();
   bool Authorized(const httplib::Request& request) const;
   void Complete(ApiKind kind, const httplib::Request& request, httplib::Response& response);
-  void Collect(Ticket& ticket, const ResponseHead& head, const httplib::Request& request,
-               httplib::Response& response);
   Result<std::vector<Token>> PromptOf(const ApiRequest& request) const;
 
   InferenceThread* inference;
@@ -219,20 +231,6 @@ void HttpServer::Impl::Complete(ApiKind kind, const httplib::Request& request,
   response.set_chunked_content_provider(
       "text/event-stream",
       [stream](size_t, httplib::DataSink& sink) { return stream->Write(sink); });
-}
-
-/// Waits for the whole answer, as long as the client does.
-void HttpServer::Impl::Collect(Ticket& ticket, const ResponseHead& head,
-                               const httplib::Request& request, httplib::Response& response) {
-  std::string text;
-  while (true) {
-    const std::optional<GenerateEvent> event = ticket.events.Take(kPatience);
-    if (event) text += event->text;
-    if (event && event->finished) {
-      return Reply(response, 200, ResponseJson(head, text, event->finish_reason, event->stats));
-    }
-    if (!event && request.is_connection_closed()) ticket.cancelled = true;
-  }
 }
 
 }  // namespace quern

@@ -29,7 +29,7 @@ enum class ApiKind : uint8_t { kCompletion, kChat };
 
 /// Errors: kInvalidArgument naming the field, what was found and what was expected; kUnsupported
 /// naming a field that is known and cannot be honoured. Unknown fields are passed over.
-Result<ApiRequest> ParseApiRequest(ApiKind kind, std::string_view body);
+Result<ApiRequest> ParseApiRequest(ApiKind kind, std::string_view text);
 
 /// What all objects of one response share.
 struct ResponseHead {

@@ -56,8 +56,8 @@ Status ScoreChunks(const PerplexityOptions& options, const KldBaseShape& shape,
     return base ? base->Write(logits) : Status();
   };
   for (size_t chunk = 0; chunk < shape.n_chunks; ++chunk) {
-    const Status done = RunScoredChunk(shape, tokens.subspan(chunk * shape.n_ctx, shape.n_ctx),
-                                       loaded.model->tokenizer(), *loaded.runner, score);
+    Status done = RunScoredChunk(shape, tokens.subspan(chunk * shape.n_ctx, shape.n_ctx),
+                                 loaded.model->tokenizer(), *loaded.runner, score);
     if (!done) return done;
     if (!options.json) {
       fmt::print("[{}]{:.4f},", chunk + 1, PerplexityOf(nll).mean);

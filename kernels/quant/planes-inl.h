@@ -20,7 +20,7 @@ namespace quern::HWY_NAMESPACE {
 using Plane = uint8_t[4 * kRowGroup];
 
 HWY_INLINE uint32_t Load4(const uint8_t* from) {
-  uint32_t value;
+  uint32_t value = 0;
   std::memcpy(&value, from, sizeof(value));
   return value;
 }

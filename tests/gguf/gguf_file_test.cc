@@ -15,7 +15,6 @@
 namespace quern {
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 
@@ -181,7 +180,7 @@ TEST_F(GgufFileTest, MovesKeepViews) {
   WriteSet();
   std::optional<GgufFile> file(GgufFile::Open(Path("m-00001-of-00003.gguf")).value());
   const std::string_view architecture = file->GetString("general.architecture").value();
-  const GgufFile moved = *std::move(file);
+  const GgufFile moved = std::move(*file);
   file.reset();
   EXPECT_EQ(architecture, "llama");
   EXPECT_EQ(moved.tensors().size(), 3U);

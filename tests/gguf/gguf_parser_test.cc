@@ -14,7 +14,6 @@ namespace {
 
 using ::quern::testing::GgufBytes;
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
 constexpr uint32_t kUint8 = 0;

@@ -149,7 +149,7 @@ struct Problem {
     double largest = 0;
     if (facts.min_factor == 0) return 0;
     for (size_t block = 0; block < raw.size(); block += TraitsOf(type).block_bytes) {
-      uint16_t bits;
+      uint16_t bits = 0;
       std::memcpy(&bits, &raw[block + facts.min_offset], sizeof(bits));
       largest = std::max(largest, std::abs(static_cast<double>(F16ToF32(bits))));
     }

@@ -1,8 +1,7 @@
 // A directory of its own for a test, removed with all it holds.
 #pragma once
 
-#include <stdlib.h>
-
+#include <cstdlib>
 #include <filesystem>
 #include <string>
 

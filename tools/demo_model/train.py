@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains the demo model: a small chat model of Llama 3's architecture that defines common words and does small sums.
 
-usage: train.py --minutes 80 --vocab 3072 --words 3100 --out DIR [--resume DIR]
+usage: train.py --minutes 80 --vocab 3072 --words 3000 --out DIR [--resume DIR]
 
 Reads WordNet 3.0, and writes tokenizer.json, config.json and weights.npz (float32, tensors named and shaped as GGUF
 has them) to DIR; export_gguf.py makes a GGUF file of them. Weights are saved every five minutes, and --resume goes on
@@ -379,7 +379,7 @@ def train(model, samples, arguments, save):
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=80)
-    parser.add_argument("--words", type=int, default=3100, help="most frequent words to learn")
+    parser.add_argument("--words", type=int, default=3000, help="most frequent words to learn")
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--resume", type=pathlib.Path, help="folder of an earlier run to go on from")
     parser.add_argument("--dim", type=int, default=256)
