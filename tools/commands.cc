@@ -36,6 +36,14 @@ int Fail(std::string message) {
   return kFailure;
 }
 
+/// An option that may be given again takes one value at a time: CLI11 would let it swallow the
+/// MODEL that follows, and read "[a,b]" as a list.
+void TakeOneValueAtATime(CLI::App& command) {
+  for (CLI::Option* option : command.get_options()) {
+    if (!option->get_positional()) option->allow_extra_args(false);
+  }
+}
+
 /// "quern run" for the command that was being parsed, "quern" before one was named.
 std::string NameOfParsed(const CLI::App& app) {
   const auto chosen = app.get_subcommands();
@@ -63,6 +71,7 @@ int Commands::Run(int argc, const char* const* argv) {
       if (argument == known.name) argument = known.long_name;
     }
   }
+  for (CLI::App* command : app_.get_subcommands({})) TakeOneValueAtATime(*command);
   try {
     app_.parse(argc, arguments.data());
   } catch (const CLI::Success& request) {  // --help and --version

@@ -53,6 +53,23 @@ TEST(Commands, UsageErrorsAreOneLineAndNameTheHelp) {
   }
 }
 
+TEST(Commands, AnOptionTakesOneValueAndLeavesTheRest) {
+  Commands commands;
+  std::vector<std::string> stop;
+  std::vector<int> threads;
+  std::string model;
+  CLI::App* command = commands.Add("run", "Runs", [] { return 0; });
+  command->add_option("--stop", stop, "Texts");
+  command->add_option("-t", threads, "Numbers")->delimiter(',');
+  command->add_option("MODEL", model, "File");
+  const std::vector<const char*> arguments = {"quern", "run", "--stop", "[a,b]", "--stop",
+                                              "END",   "-t",  "1,2",    "m.gguf"};
+  ASSERT_EQ(commands.Run(static_cast<int>(arguments.size()), arguments.data()), 0);
+  EXPECT_EQ(model, "m.gguf");
+  EXPECT_EQ(stop, (std::vector<std::string>{"[a,b]", "END"}));
+  EXPECT_EQ(threads, (std::vector<int>{1, 2}));
+}
+
 TEST(Commands, WithoutACommandTheErrorNamesTheGeneralHelp) {
   CaptureStderr();
   EXPECT_EQ(RunEcho({}, [](int number) { return number; }), 1);
