@@ -36,17 +36,39 @@ struct Activations {
   std::array<size_t, kKinds.size()> stride{};
 };
 
-/// Memory for `n_rows` prepared rows of at most `n_cols` in both forms.
-class ActivationBuffer {
- public:
-  ActivationBuffer(size_t n_rows, size_t n_cols) {
-    for (size_t i = 0; i < kKinds.size(); ++i) {
-      memory_[i] = AlignedBuffer<std::byte>(n_rows * ActivationRowBytes(kKinds[i], n_cols));
+/// The widest input that each kind of activations gets; 0 for kinds that no matrix asks for.
+using Widths = std::array<size_t, kKinds.size()>;
+
+Widths WidestInputs(const Model& model) {
+  Widths widths{};
+  const auto count = [&](const PackedMatrix& w) {
+    size_t& widest = widths[static_cast<size_t>(ActivationKindOf(w.type))];
+    widest = std::max(widest, w.n_cols);
+  };
+  for (const LayerWeights& layer : model.layers()) {
+    for (const PackedMatrix* w : {&layer.attn_q, &layer.attn_k, &layer.attn_v, &layer.attn_output,
+                                  &layer.ffn_gate, &layer.ffn_up, &layer.ffn_down}) {
+      count(*w);
     }
   }
-  Activations View(size_t n_cols) {
+  count(model.output());
+  return widths;
+}
+
+/// Memory for `n_rows` prepared rows of at most `widest` columns in each form.
+class ActivationBuffer {
+ public:
+  ActivationBuffer(size_t n_rows, const Widths& widest) {
+    for (size_t i = 0; i < kKinds.size(); ++i) {
+      if (widest[i] == 0) continue;
+      memory_[i] = AlignedBuffer<std::byte>(n_rows * ActivationRowBytes(kKinds[i], widest[i]));
+    }
+  }
+  /// `kinds`: those to be written and read, a bit each; Q8 has no rows of just any width.
+  Activations View(size_t n_cols, unsigned kinds) {
     Activations view;
     for (size_t i = 0; i < kKinds.size(); ++i) {
+      if ((kinds >> i & 1U) == 0) continue;
       view.rows[i] = memory_[i].data();
       view.stride[i] = ActivationRowBytes(kKinds[i], n_cols);
     }
@@ -87,8 +109,8 @@ unsigned KindsOf(std::initializer_list<const PackedMatrix*> matrices) {
 struct Executor::Impl {
   /// What one thread keeps for itself.
   struct Private {
-    Private(size_t max_cols, size_t state_floats, size_t n_embd)
-        : activations(kPrivateRows, max_cols),
+    Private(const Widths& widest, size_t state_floats, size_t n_embd)
+        : activations(kPrivateRows, widest),
           states(state_floats),
           next(state_floats),
           row(n_embd) {}
@@ -125,11 +147,11 @@ struct Executor::Impl {
         up(rows * hp.n_ff),
         cos(rows * hp.n_rot / 2),
         sin(rows * hp.n_rot / 2),
-        shared(rows, std::max({size_t{hp.n_embd}, q_width, size_t{hp.n_ff}})),
+        shared(rows, WidestInputs(*model)),
         phases(size_t{hp.n_layer} * kPhasesPerLayer + 1) {
-    const size_t max_cols = std::max({size_t{hp.n_embd}, q_width, size_t{hp.n_ff}});
+    const Widths widest = WidestInputs(*model);
     for (int i = 0; i < team->n_threads(); ++i) {
-      own.emplace_back(max_cols, kTileTokens * group * state_floats, hp.n_embd);
+      own.emplace_back(widest, kTileTokens * group * state_floats, hp.n_embd);
     }
   }
 
@@ -445,7 +467,7 @@ Activations Executor::Impl::Prepare(Worker& worker, const float* rows, size_t co
                                     const float* norm, unsigned kinds) {
   const bool is_private = count <= kPrivateRows;
   const Activations prepared =
-      is_private ? worker.own.activations.View(n_cols) : shared.View(n_cols);
+      is_private ? worker.own.activations.View(n_cols, kinds) : shared.View(n_cols, kinds);
   const auto [begin, end] =
       is_private ? std::pair<size_t, size_t>(0, count) : worker.member.Share(count);
   for (size_t i = begin; i < end; ++i) {

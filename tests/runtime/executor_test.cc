@@ -116,6 +116,27 @@ TEST_F(ExecutorTest, WantedRowsDoNotMatter) {
   }
 }
 
+/// Float weights allow widths that no block of quantized activations divides.
+TEST(Executor, RunsFloatModelsOfAnyWidth) {
+  for (const GgmlType type : {GgmlType::kF32, GgmlType::kF16}) {
+    SyntheticModel shapes;
+    shapes.type = type;
+    shapes.n_embd = 60;
+    shapes.n_head = 3;
+    shapes.n_head_kv = 1;
+    shapes.head_dim = 20;
+    shapes.n_ff = 172;
+    const auto model = testing::TinyModel(shapes).Load();
+    const std::vector<Token> tokens = RandomTokens(20, model->hparams().n_vocab, 3);
+    Machine machine(model, 2);
+    Sequence first(&machine.pool);
+    Sequence second(&machine.pool);
+    const std::vector<float> logits = machine.Run(first, tokens, 20);
+    for (const float logit : logits) ASSERT_TRUE(std::isfinite(logit));
+    EXPECT_TRUE(SameBits(machine.Run(second, tokens, 1), logits)) << NameOf(type);
+  }
+}
+
 TEST_F(ExecutorTest, NeighboursDoNotMatter) {
   Machine machine(model_, 2);
   Sequence sequence(&machine.pool);
