@@ -14,6 +14,7 @@ END
 mkdir -p .deps
 work=$(mktemp -d "$root/.deps/fetch.XXXXXX")
 trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM  # sh runs the line above only where it exits
 mkdir "$work/library"
 
 # apt-get that sees one suite of Debian, at the mirrors that this machine's own lists name. Packages are checked
@@ -57,9 +58,15 @@ from_debian() {
       dpkg -x "$work/${package}"_*.deb "$work/library"
       ;;
   esac
+  # apt names what it fetched PACKAGE_VERSION...
+  fetched=$(find "$work" -maxdepth 1 -name "${package}_*.orig.tar.*" -o -maxdepth 1 -name "${package}_*.deb")
+  fetched=${fetched##*/"${package}"_}
+  dpkg --compare-versions "${fetched%%[_-]*}" ge "$minimum"
 }
 
 from_upstream() {
+  rm -rf "$work/library"
+  mkdir "$work/library"
   echo "fetching $name from $url"
   curl --fail --silent --show-error --location --output "$work/release.tar.gz" "$url" || return 1
   echo "$sha256  $work/release.tar.gz" | sha256sum --check --quiet || return 1

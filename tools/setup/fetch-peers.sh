@@ -23,6 +23,7 @@ echo "fetching llama.cpp (node-llama-cpp $version) for comparison tests"
 mkdir -p .deps
 work=$(mktemp -d .deps/peers.XXXXXX)
 trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM  # sh runs the line above only where it exits
 
 # Unpacks the npm package $1, whose archive must have the SHA-256 $2, to the folder $3.
 fetch() {

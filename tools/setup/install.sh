@@ -10,13 +10,15 @@ fail() {
   exit 1
 }
 
+can_be_root() {
+  [ "$(id -u)" = 0 ] || command -v sudo >/dev/null
+}
+
 as_root() {
   if [ "$(id -u)" = 0 ]; then
     env DEBIAN_FRONTEND=noninteractive "$@"
-  elif command -v sudo >/dev/null; then
-    sudo env DEBIAN_FRONTEND=noninteractive "$@"
   else
-    fail "needs root or sudo for: $*"
+    sudo env DEBIAN_FRONTEND=noninteractive "$@"
   fi
 }
 
@@ -55,7 +57,7 @@ groups=$*
 todo=$(missing)
 [ -n "$todo" ] || exit 0
 
-if command -v apt-get >/dev/null; then
+if command -v apt-get >/dev/null && can_be_root; then
   echo "updating the lists of packages"
   as_root apt-get -qq update || echo "not all lists could be updated; going on with what there is"
 fi
@@ -81,6 +83,7 @@ $todo
 END
 
 if [ -n "$packages" ]; then
+  can_be_root || fail "needs root or sudo to install:$packages"
   echo "installing:$packages"
   # shellcheck disable=SC2086  # a list of words
   as_root apt-get -qq install --no-install-recommends --yes $packages >/dev/null
