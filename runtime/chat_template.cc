@@ -2,203 +2,64 @@
 
 #include <array>
 #include <cstdint>
-#include <cstdlib>
 #include <ctime>
-#include <minja/minja.hpp>
 #include <nlohmann/json.hpp>
-#include <stdexcept>
+#include <optional>
 #include <utility>
+
+#include "runtime/jinja.h"
 
 namespace quern {
 namespace {
 
-// Templates of real models are below 30 KB, their blocks below 1 KB beside texts, and nest less
-// than 10 deep. minja parses by recursion, at up to 2 KB of stack a character or level.
-constexpr size_t kMaxSourceBytes = 64 << 10;
-constexpr size_t kMaxBlockCharacters = 4096;
-constexpr int kMaxNesting = 64;
+/// The first character of an answer from the sandbox; a text follows.
+constexpr char kRendered = '+';
+constexpr char kNotParsed = 'p';
+constexpr char kNotRendered = 'r';
 
-/// What one rendering may use: about a second, and a quarter of a thread's usual stack.
-constexpr uint64_t kMaxSteps = 1 << 20;
-constexpr size_t kMaxStackBytes = 2 << 20;
-
-bool IsIdentifierCharacter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-}
-
-/// Refuses sources that could exhaust the parser's stack, before it sees them.
-class NestingCheck {
- public:
-  explicit NestingCheck(std::string_view source) : source_(source) {}
-
-  Status Run() {
-    if (source_.size() > kMaxSourceBytes) {
-      return Fail(ErrorCode::kUnsupported, "chat template of {} bytes; at most {} are read",
-                  source_.size(), kMaxSourceBytes);
-    }
-    while (at_ + 1 < source_.size()) {
-      const std::string_view opening = source_.substr(at_, 2);
-      if (opening == "{#") {
-        const size_t begin = std::exchange(at_, std::min(source_.find("#}", at_), source_.size()));
-        if (at_ - begin > kMaxBlockCharacters) {
-          return Fail(ErrorCode::kUnsupported,
-                      "chat template has a comment of more than {} characters",
-                      kMaxBlockCharacters);
-        }
-      } else if (opening == "{{" || opening == "{%") {
-        if (Status status = Block(opening == "{%"); !status) return status;
-      } else {
-        ++at_;
-      }
-    }
-    return {};
-  }
-
- private:
-  /// One {{ }} or {% %}, whose brackets count, and whose texts do not.
-  Status Block(bool is_statement) {
-    at_ += 2;
-    if (is_statement) CountStatement();
-    int brackets = 0;
-    size_t characters = 0;
-    for (; at_ < source_.size(); ++at_) {
-      const char c = source_[at_];
-      const bool closes = (c == '}' || c == '%') && brackets <= 0;
-      if (closes && at_ + 1 < source_.size() && source_[at_ + 1] == '}') break;
-      if (c == '\'' || c == '"') SkipText(c);
-      if (c == '(' || c == '[' || c == '{') ++brackets;
-      if (c == ')' || c == ']' || c == '}') --brackets;
-      if (brackets > kMaxNesting || statements_ > kMaxNesting) {
-        return Fail(ErrorCode::kUnsupported, "chat template nests deeper than {} levels",
-                    kMaxNesting);
-      }
-      if (++characters > kMaxBlockCharacters) {
-        return Fail(ErrorCode::kUnsupported,
-                    "chat template has a block of more than {} characters beside its texts",
-                    kMaxBlockCharacters);
-      }
-    }
-    return {};
-  }
-
-  void CountStatement() {
-    size_t begin = at_;
-    while (begin < source_.size() && !IsIdentifierCharacter(source_[begin])) ++begin;
-    size_t end = begin;
-    while (end < source_.size() && IsIdentifierCharacter(source_[end])) ++end;
-    const std::string_view word = source_.substr(begin, end - begin);
-    for (const char* opening : {"if", "for", "macro", "call", "filter", "generation"}) {
-      if (word == opening) ++statements_;
-    }
-    if (word.starts_with("end") && word != "endset") --statements_;
-  }
-
-  /// Leaves at_ on the closing quote.
-  void SkipText(char quote) {
-    for (++at_; at_ < source_.size() && source_[at_] != quote; ++at_) {
-      if (source_[at_] == '\\') ++at_;
-    }
-  }
-
-  std::string_view source_;
-  size_t at_ = 0;
-  int statements_ = 0;
-};
-
-/// The outermost variables of one rendering. Every call and loop of a template looks something up
-/// here, so this is where runaway ones are stopped.
-class BoundedContext : public minja::Context {
- public:
-  explicit BoundedContext(minja::Value values)
-      : minja::Context(std::move(values), minja::Context::builtins()) {
-    const minja::Value range = parent_->get("range");
-    values_.set("range", minja::Value::callable([this, range](const auto& context, auto& args) {
-                  for (const auto& arg : args.args) Count(Magnitude(arg));
-                  for (const auto& [name, value] : args.kwargs) Count(Magnitude(value));
-                  return range.call(context, args);
-                }));
-  }
-
-  minja::Value get(const minja::Value& key) override {
-    Count(1);
-    return Context::get(key);
-  }
-  minja::Value& at(const minja::Value& key) override {
-    Count(1);
-    return Context::at(key);
-  }
-  bool contains(const minja::Value& key) override {
-    Count(1);
-    return Context::contains(key);
-  }
-
- private:
-  static uint64_t Magnitude(const minja::Value& value) {
-    const auto n = value.get<int64_t>();
-    return n < 0 ? -static_cast<uint64_t>(n) : static_cast<uint64_t>(n);
-  }
-
-  void Count(uint64_t steps) {
-    if (steps > kMaxSteps - steps_)
-      throw std::runtime_error("the template does not come to an end");
-    steps_ += steps;
-    const auto depth = std::abs(StackPosition() - stack_at_start_);
-    if (static_cast<size_t>(depth) > kMaxStackBytes) {
-      throw std::runtime_error("the template calls itself without end");
-    }
-  }
-
-  static intptr_t StackPosition() { return reinterpret_cast<intptr_t>(__builtin_frame_address(0)); }
-
-  uint64_t steps_ = 0;
-  intptr_t stack_at_start_ = StackPosition();
-};
-
-/// The message without minja's excerpt of the source, which takes many lines.
-std::string FirstLine(std::string_view message) {
-  std::string line(message.substr(0, message.find('\n')));
-  if (line.ends_with(':')) line.pop_back();
-  return line;
-}
-
-/// The message of raise_exception is for users: where in the template it was raised is not.
-std::string WithoutPlace(std::string_view message) {
-  return FirstLine(message.substr(0, message.find(" at row ")));
-}
-
-minja::Value FormatTime(ChatTemplate::Time now, minja::ArgumentsValue& args) {
-  args.expectArgs("strftime_now", {1, 1}, {0, 0});
-  const std::string format = args.args[0].get<std::string>();
-  const std::time_t time = std::chrono::system_clock::to_time_t(now);
+std::string FormatTime(std::time_t time, const std::string& format) {
   std::tm local{};
   localtime_r(&time, &local);
   std::array<char, 256> text;
-  return std::string(text.data(), std::strftime(text.data(), text.size(), format.c_str(), &local));
+  return {text.data(), std::strftime(text.data(), text.size(), format.c_str(), &local)};
 }
+
+/// What runs in the sandbox. Requests are CBOR, which any bytes pass through: {"variables", "now"}.
+/// An empty one asks for the parser's verdict alone.
+class Renderer {
+ public:
+  explicit Renderer(std::string source) : source_(std::move(source)) {}
+
+  std::string operator()(const std::string& request) {
+    if (!parsed_) parsed_ = JinjaTemplate::Parse(source_);
+    if (!*parsed_) return kNotParsed + parsed_->error().message;
+    if (request.empty()) return {kRendered};
+    const auto message = nlohmann::ordered_json::from_cbor(request);
+    const auto now = message["now"].get<int64_t>();
+    const auto format_time = [now](const std::string& format) { return FormatTime(now, format); };
+    auto text = (*parsed_)->Render(message["variables"], {{"strftime_now", format_time}});
+    return text ? kRendered + *text : kNotRendered + text.error().message;
+  }
+
+ private:
+  std::string source_;
+  std::optional<Result<JinjaTemplate>> parsed_;
+};
 
 }  // namespace
 
-struct ChatTemplate::Impl {
-  std::string source;
-  std::string bos;
-  std::string eos;
-  std::shared_ptr<minja::TemplateNode> root;
-};
+ChatTemplate::ChatTemplate(std::string name, std::string source, std::string bos, std::string eos,
+                           SandboxLimits limits)
+    : name_(std::move(name)),
+      bos_(std::move(bos)),
+      eos_(std::move(eos)),
+      sandbox_(std::make_unique<Sandbox>(Renderer(std::move(source)), limits)) {}
 
-Result<ChatTemplate> ChatTemplate::Parse(std::string_view source, std::string bos,
-                                         std::string eos) {
-  if (Status status = NestingCheck(source).Run(); !status) return Propagate(status);
-  auto impl =
-      std::make_unique<Impl>(Impl{std::string(source), std::move(bos), std::move(eos), nullptr});
-  try {
-    // The settings that templates are written for (Hugging Face's apply_chat_template).
-    const minja::Options options = {
-        .trim_blocks = true, .lstrip_blocks = true, .keep_trailing_newline = false};
-    impl->root = minja::Parser::parse(impl->source, options);
-  } catch (const std::exception& error) {
-    return Fail(ErrorCode::kUnsupported, "chat template: {}", FirstLine(error.what()));
-  }
-  return ChatTemplate(std::move(impl));
+Result<ChatTemplate> ChatTemplate::Parse(std::string source, std::string bos, std::string eos,
+                                         SandboxLimits limits) {
+  ChatTemplate parsed("chat template", std::move(source), std::move(bos), std::move(eos), limits);
+  if (Result<std::string> verdict = parsed.Ask(""); !verdict) return Propagate(verdict);
+  return parsed;
 }
 
 Result<ChatTemplate> ChatTemplate::Load(const GgufFile& file) {
@@ -212,41 +73,36 @@ Result<ChatTemplate> ChatTemplate::Load(const GgufFile& file) {
     auto tokens = file.GetStrings("tokenizer.ggml.tokens");
     if (id && tokens && *id < tokens->size()) texts[i] = (*tokens)[*id];
   }
-  auto parsed = Parse(*source, std::move(texts[0]), std::move(texts[1]));
-  if (!parsed) {
-    return Fail(parsed.error().code, "{}: tokenizer.chat_template: {}", file.name(),
-                parsed.error().message);
-  }
-  return parsed;
+  return ChatTemplate(fmt::format("{}: tokenizer.chat_template", file.name()), std::string(*source),
+                      std::move(texts[0]), std::move(texts[1]), {});
 }
 
 Result<std::string> ChatTemplate::Render(std::span<const ChatMessage> messages,
                                          bool add_generation_prompt, Time now) const {
-  try {
-    auto list = nlohmann::ordered_json::array();
-    for (const ChatMessage& message : messages) {
-      list.push_back({{"role", message.role}, {"content", message.content}});
-    }
-    auto context = std::make_shared<BoundedContext>(minja::Value(nlohmann::ordered_json{
-        {"messages", std::move(list)},
-        {"add_generation_prompt", add_generation_prompt},
-        {"bos_token", impl_->bos},
-        {"eos_token", impl_->eos},
-    }));
-    context->set("strftime_now", minja::Value::callable([now](const auto& /*context*/, auto& args) {
-                   return FormatTime(now, args);
-                 }));
-    return impl_->root->render(context);
-  } catch (const std::exception& error) {
-    return Fail(ErrorCode::kInvalidArgument, "chat template: {}", WithoutPlace(error.what()));
+  auto list = nlohmann::ordered_json::array();
+  for (const ChatMessage& message : messages) {
+    list.push_back({{"role", message.role}, {"content", message.content}});
   }
+  const nlohmann::ordered_json request = {
+      {"variables",
+       {{"messages", std::move(list)},
+        {"add_generation_prompt", add_generation_prompt},
+        {"bos_token", bos_},
+        {"eos_token", eos_}}},
+      {"now", static_cast<int64_t>(std::chrono::system_clock::to_time_t(now))}};
+  std::string bytes;
+  nlohmann::ordered_json::to_cbor(request, bytes);
+  return Ask(bytes);
 }
 
-ChatTemplate::ChatTemplate(std::unique_ptr<const Impl> impl) : impl_(std::move(impl)) {}
-ChatTemplate::ChatTemplate(ChatTemplate&&) noexcept = default;
-ChatTemplate& ChatTemplate::operator=(ChatTemplate&&) noexcept = default;
-ChatTemplate::~ChatTemplate() = default;
-
-const std::string& ChatTemplate::source() const { return impl_->source; }
+Result<std::string> ChatTemplate::Ask(std::string_view request) const {
+  Result<std::string> answer = sandbox_->Ask(request);
+  if (!answer) return Fail(answer.error().code, "{}: it {}", name_, answer.error().message);
+  const char verdict = answer->empty() ? kNotRendered : answer->front();
+  if (verdict == kRendered) return answer->substr(1);
+  const std::string_view message = std::string_view(*answer).substr(answer->empty() ? 0 : 1);
+  if (verdict == kNotParsed) return Fail(ErrorCode::kUnsupported, "{}: {}", name_, message);
+  return Fail(ErrorCode::kInvalidArgument, "chat template: {}", message);
+}
 
 }  // namespace quern

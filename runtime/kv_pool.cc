@@ -22,6 +22,7 @@ Result<KvPool> KvPool::Create(const HParams& hparams, KvType type, size_t n_page
                 pool.mapped_bytes_ >> 20, n_pages * kPageTokens);
   }
   pool.memory_ = static_cast<std::byte*>(memory);
+  madvise(memory, pool.mapped_bytes_, MADV_DONTFORK);  // as WeightArena
   pool.references_.assign(n_pages, 0);
   pool.free_.reserve(n_pages);
   // Handed out from the back: low pages first, so that a short run touches little memory.

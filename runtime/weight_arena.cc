@@ -27,6 +27,8 @@ Result<WeightArena> WeightArena::Create(size_t bytes) {
   const auto address = reinterpret_cast<uintptr_t>(mapping);
   const size_t skip = (kHugePage - address % kHugePage) % kHugePage;
   arena.memory_ = static_cast<std::byte*>(mapping) + skip;
+  // The sandbox of chat templates needs no weights, and forking is quick without them.
+  madvise(mapping, arena.mapped_bytes_, MADV_DONTFORK);
   // A hint: where huge pages are switched off, small ones serve.
   madvise(arena.memory_, bytes, MADV_HUGEPAGE);
   return arena;

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/peer/peer.h"
@@ -15,32 +16,33 @@
 namespace quern {
 namespace {
 
+using ::testing::AnyOf;
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 using testing::VocabularyFile;
 
 const std::vector<ChatMessage> kConversation = {
     {"system", "You are brief."}, {"user", " Hi there "}, {"assistant", "Hello."}, {"user", "Bye"}};
 
-ChatTemplate Parse(std::string_view source) {
+ChatTemplate Parse(const std::string& source) {
   auto parsed = ChatTemplate::Parse(source, "<|begin_of_text|>", "<|eot_id|>");
   EXPECT_TRUE(parsed) << parsed.error().message;
   return std::move(*parsed);
 }
 
-std::string Render(std::string_view source, const std::vector<ChatMessage>& messages = {},
+std::string Render(const std::string& source, const std::vector<ChatMessage>& messages = {},
                    bool add_generation_prompt = false) {
   auto text = Parse(source).Render(messages, add_generation_prompt);
   EXPECT_TRUE(text) << text.error().message;
   return text.value_or("");
 }
 
-std::string ErrorOf(std::string_view source) {
-  auto parsed = ChatTemplate::Parse(source, "", "");
+std::string ErrorOf(const std::string& source) {
+  auto parsed = ChatTemplate::Parse(source, "", "", {.cpu_time = std::chrono::milliseconds(300)});
   if (!parsed) return parsed.error().message;
   auto text = parsed->Render(kConversation, true);
   EXPECT_FALSE(text) << *text;
   if (text) return "";
-  EXPECT_EQ(text.error().code, ErrorCode::kInvalidArgument);
   return text.error().message;
 }
 
@@ -112,16 +114,18 @@ TEST(ChatTemplate, OfAFile) {
   file.writer().SetUint32("tokenizer.ggml.eos_token_id", 2);
   auto loaded = ChatTemplate::Load(file.file());
   ASSERT_TRUE(loaded) << loaded.error().message;
-  EXPECT_EQ(loaded->source(), "{{ bos_token }}x{{ eos_token }}");
   EXPECT_EQ(loaded->Render({}, false).value(), "<s>x</s>");
 
   VocabularyFile without("llama");
   EXPECT_EQ(ChatTemplate::Load(without.Add("a").file()).error().code, ErrorCode::kNotFound);
   VocabularyFile broken("llama");
   broken.Add("a").writer().SetString("tokenizer.chat_template", "{% if %}");
-  auto error = ChatTemplate::Load(broken.file());
-  ASSERT_FALSE(error);
-  EXPECT_THAT(error.error().message, HasSubstr("test.gguf: tokenizer.chat_template"));
+  loaded = ChatTemplate::Load(broken.file());
+  ASSERT_TRUE(loaded) << "only rendering needs a template that parses";
+  auto text = loaded->Render({}, false);
+  ASSERT_FALSE(text);
+  EXPECT_EQ(text.error().code, ErrorCode::kUnsupported);
+  EXPECT_THAT(text.error().message, StartsWith("test.gguf: tokenizer.chat_template: "));
 }
 
 TEST(ChatTemplate, ErrorsAreOneLineWithTheTemplatesOwnMessage) {
@@ -139,43 +143,76 @@ TEST(ChatTemplate, ContentIsNotATemplate) {
   EXPECT_EQ(Render("{{ messages[0].content }}", {{"user", "{{ 1 + 1 }}\xff"}}), "{{ 1 + 1 }}\xff");
 }
 
-std::string Repeat(std::string_view text, size_t n) {
-  std::string all;
-  for (size_t i = 0; i < n; ++i) all += text;
-  return all;
-}
-
-TEST(ChatTemplate, HostileSourcesAreRefusedBeforeTheParser) {
-  EXPECT_THAT(ErrorOf(std::string(100000, 'x')), HasSubstr("100000 bytes"));
-  EXPECT_THAT(ErrorOf("{{" + std::string(1000, '(')), HasSubstr("nests deeper"));
-  EXPECT_THAT(ErrorOf("{{" + Repeat("[{'a':", 500)), HasSubstr("nests deeper"));
-  EXPECT_THAT(ErrorOf("{{" + Repeat("not ", 10000) + "1 }}"), HasSubstr("4096 characters"));
-  EXPECT_THAT(ErrorOf(Repeat("{%- if 1 %}", 1000)), HasSubstr("nests deeper"));
-}
-
-TEST(ChatTemplate, LongCommentsAreRefused) {
-  EXPECT_THAT(ErrorOf("{#" + std::string(60000, 'x') + "#}"), HasSubstr("4096 characters"));
-}
-
-TEST(ChatTemplate, WhatIsJustAllowedFitsTheStack) {
-  EXPECT_EQ(Render("{{" + Repeat("not ", 1000) + "false }}"), "False");
-  EXPECT_EQ(Render("{{" + Repeat("(", 60) + "1" + Repeat(")", 60) + "}}"), "1");
-  EXPECT_EQ(Render(Repeat("{% if 1 %}", 60) + "x" + Repeat("{% endif %}", 60)), "x");
-  Render("{{ 1" + Repeat(" if 1 else 0", 330) + "}}");
-  EXPECT_EQ(Render("{#" + std::string(4000, 'x') + "#}y"), "y");
-  EXPECT_EQ(Render(std::string(60000, 'x')).size(), 60000U);
-  Render("{{ '" + std::string(60000, 'x') + "' }}");
+/// Every one of these would crash, hang or exhaust a process that ran it.
+TEST(ChatTemplate, HostileTemplatesAreErrors) {
+  const std::string spaces(30000, ' ');
+  const std::string nested = "{% for i in range(1000000) %}{% set ns.a = [ns.a] %}{% endfor %}";
+  for (const std::string& source : std::vector<std::string>{
+           "{{ 1 // 0 }}", "{{ 1 % 0 }}", "{{ (-9223372036854775807 - 1) // -1 }}",
+           "{% for x in [[1]] recursive %}{{ loop([x]) }}{% endfor %}",
+           "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+           "{% set ns = namespace() %}{% set ns.a = ns %}{{ ns }}",
+           "{% set ns = namespace(a=1) %}" + nested + "{{ ns.a }}",
+           "x" + spaces + "{%- if 1 %}{% endif %}", "{{" + std::string(200000, '(')}) {
+    const std::string message = ErrorOf(source);
+    EXPECT_THAT(message, StartsWith("chat template: ")) << source.substr(0, 100);
+    EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+  }
 }
 
 TEST(ChatTemplate, RunawayTemplatesAreStopped) {
-  EXPECT_THAT(ErrorOf("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"),
-              HasSubstr("calls itself"));
-  EXPECT_THAT(ErrorOf("{% for i in range(1000000000) %}x{% endfor %}"),
-              HasSubstr("come to an end"));
-  EXPECT_THAT(
-      ErrorOf("{% for i in range(2000) %}{% for j in range(2000) %}{% endfor %}{% endfor %}"),
-      HasSubstr("come to an end"));
-  EXPECT_EQ(Render("{% for i in range(3) %}{{ i }}{% endfor %}"), "012");
+  for (const char* source :
+       {"{% set l = [1,2,3,4,5,6,7,8,9,0] %}{% for a in l %}{% for b in l %}{% for c in l %}"
+        "{% for d in l %}{% for e in l %}{% for f in l %}{% for g in l %}{% for h in l %}"
+        "{% for i in l %}{% for j in l %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}"
+        "{% endfor %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}",
+        "{{ [1] | tojson(indent=1000000000) }}", "{{ 'x' * 1000000000000 }}",
+        "{% set ns = namespace(s='xx') %}"
+        "{% for i in range(60) %}{% set ns.s = ns.s + ns.s %}{% endfor %}"}) {
+    EXPECT_THAT(ErrorOf(source), AnyOf(HasSubstr("come to an end"), HasSubstr("of memory")))
+        << source;
+  }
+}
+
+/// minja keeps a loop's own functions beyond their loop: what they do then is undefined, and here
+/// it must not be more than a wrong text or an error.
+TEST(ChatTemplate, ALoopsFunctionAfterTheLoopDoesNoHarm) {
+  auto parsed = ChatTemplate::Parse(
+      "{% set ns = namespace() %}{% for i in [1, 2] %}{% set ns.f = loop.cycle %}{% endfor %}"
+      "{{ ns.f(1, 2) }}",
+      "", "");
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  static_cast<void>(parsed->Render(kConversation, true));
+  SUCCEED();
+}
+
+TEST(ChatTemplate, GoesOnAfterAnError) {
+  const ChatTemplate parsed =
+      Parse("{% if messages %}{{ 1 // 0 }}{% else %}{{ bos_token }}{% endif %}");
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(parsed.Render({}, false).value_or(""), "<|begin_of_text|>");
+    EXPECT_FALSE(parsed.Render(kConversation, false));
+  }
+}
+
+TEST(ChatTemplate, RendersForManyThreads) {
+  const ChatTemplate parsed = Parse("{{ messages[0].content }}");
+  std::vector<std::thread> threads;
+  std::vector<std::string> texts(8);
+  for (size_t i = 0; i < texts.size(); ++i) {
+    threads.emplace_back([&, i] {
+      const std::vector<ChatMessage> messages = {{"user", std::to_string(i)}};
+      texts[i] = parsed.Render(messages, false).value_or("");
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (size_t i = 0; i < texts.size(); ++i) EXPECT_EQ(texts[i], std::to_string(i));
+}
+
+TEST(ChatTemplate, LongTextsPass) {
+  EXPECT_EQ(Render(std::string(60000, 'x')).size(), 60000U);
+  EXPECT_EQ(Render("{{ messages[0].content }}", {{"user", std::string(3 << 20, 'x')}}).size(),
+            size_t{3} << 20);
 }
 
 }  // namespace
