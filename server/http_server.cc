@@ -3,8 +3,10 @@
 #include <httplib.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <ctime>
+#include <thread>
 #include <utility>
 
 #include "server/openai_api.h"
@@ -13,8 +15,14 @@ namespace quern {
 namespace {
 
 constexpr const char* kJsonType = "application/json";
-/// How long an HTTP thread waits for a token before it looks whether its client is still there.
+using Clock = std::chrono::steady_clock;
+
+/// How long an HTTP thread goes on before it looks whether its client is still there.
 constexpr std::chrono::milliseconds kPatience(100);
+/// HTTP threads beyond those that wait for answers, so that the rest is answered under full load.
+constexpr size_t kSpareThreads = 8;
+/// Connections that may wait for an HTTP thread; more are turned away.
+constexpr size_t kMaxWaitingConnections = 256;
 
 void Reply(httplib::Response& response, int status, const Json& body) {
   response.status = status;
@@ -44,11 +52,30 @@ bool IsLoopback(const std::string& host) {
   return host == "localhost" || host == "::1" || host.rfind("127.", 0) == 0;
 }
 
+/// An answer that the server cuts off: a client that has left does not see it.
+Error CutOff() { return {ErrorCode::kCancelled, "the server is shutting down"}; }
+
+/// Counts the answers under way.
+class Answering {
+ public:
+  explicit Answering(std::atomic<size_t>* count) : count_(count) { ++*count_; }
+  ~Answering() { --*count_; }
+  Answering(const Answering&) = delete;
+  Answering& operator=(const Answering&) = delete;
+
+ private:
+  std::atomic<size_t>* count_;
+};
+
 /// Writes one streamed answer, a call per event.
 class EventStream {
  public:
-  EventStream(std::shared_ptr<Ticket> ticket, ResponseHead head, bool include_usage)
-      : ticket_(std::move(ticket)), head_(std::move(head)), include_usage_(include_usage) {}
+  EventStream(std::shared_ptr<Ticket> ticket, ResponseHead head, bool include_usage,
+              std::atomic<size_t>* n_answering)
+      : ticket_(std::move(ticket)),
+        head_(std::move(head)),
+        include_usage_(include_usage),
+        answering_(n_answering) {}
   ~EventStream() { ticket_->cancelled = true; }  // of a finished answer this changes nothing
   EventStream(const EventStream&) = delete;
   EventStream& operator=(const EventStream&) = delete;
@@ -62,7 +89,9 @@ class EventStream {
     if (!event->text.empty() || (first_ && head_.kind == ApiKind::kChat)) {
       text += Sse(ChunkJson(head_, event->text, std::exchange(first_, false)));
     }
-    if (event->finished) {
+    if (event->finished && event->finish_reason == FinishReason::kCancelled) {
+      text += Sse(ErrorJson(CutOff()));
+    } else if (event->finished) {
       text += Sse(LastChunkJson(head_, event->finish_reason));
       if (include_usage_) text += Sse(UsageChunkJson(head_, event->stats));
       text += "data: [DONE]\n\n";
@@ -78,19 +107,25 @@ class EventStream {
   ResponseHead head_;
   bool include_usage_;
   bool first_ = true;
+  Answering answering_;
 };
 
 /// Waits for the whole answer, as long as the client does.
 void Collect(Ticket& ticket, const ResponseHead& head, const httplib::Request& request,
              httplib::Response& response) {
   std::string text;
+  auto next_look = Clock::now() + kPatience;
   while (true) {
     const std::optional<GenerateEvent> event = ticket.events.Take(kPatience);
     if (event) text += event->text;
     if (event && event->finished) {
+      if (event->finish_reason == FinishReason::kCancelled) return ReplyError(response, CutOff());
       return Reply(response, 200, ResponseJson(head, text, event->finish_reason, event->stats));
     }
-    if (!event && request.is_connection_closed()) ticket.cancelled = true;
+    if (Clock::now() >= next_look) {
+      if (request.is_connection_closed()) ticket.cancelled = true;
+      next_look = Clock::now() + kPatience;
+    }
   }
 }
 
@@ -109,6 +144,8 @@ struct HttpServer::Impl {
   HttpServerOptions options;
   int64_t started;
   httplib::Server server;
+  std::atomic<size_t> n_answering{0};
+  std::atomic<bool> has_run{false};  ///< Run has returned
 };
 
 HttpServer::HttpServer(InferenceThread* inference, HttpServerOptions options)
@@ -121,7 +158,11 @@ HttpServer::~HttpServer() = default;
 Result<int> HttpServer::Bind() {
   Impl& impl = *impl_;
   const std::string& host = impl.options.host;
-  if (!IsLoopback(host) && impl.options.api_keys.empty()) {
+  const std::vector<std::string>& keys = impl.options.api_keys;
+  if (std::find(keys.begin(), keys.end(), "") != keys.end()) {
+    return Fail(ErrorCode::kInvalidArgument, "an API key is empty, expected at least a character");
+  }
+  if (!IsLoopback(host) && keys.empty()) {
     return Fail(ErrorCode::kInvalidArgument,
                 "{} can be reached from other machines: that needs an API key (--api-key)", host);
   }
@@ -136,9 +177,25 @@ Result<int> HttpServer::Bind() {
   return port;
 }
 
-void HttpServer::Run() { impl_->server.listen_after_bind(); }
+void HttpServer::Run() {
+  impl_->server.listen_after_bind();
+  impl_->has_run = true;
+}
 
-void HttpServer::Stop() { impl_->server.stop(); }
+void HttpServer::Stop(std::chrono::milliseconds drain) {
+  Impl& impl = *impl_;
+  impl.inference->Close(Clock::now() + drain);
+  // The last words of the answers are still on their way.
+  const Clock::time_point patience = Clock::now() + std::chrono::seconds(2);
+  while (impl.n_answering > 0 && Clock::now() < patience) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  // httplib forgets a stop that comes before it listens.
+  while (!impl.server.is_running() && !impl.has_run) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  impl.server.stop();
+}
 
 bool HttpServer::Impl::Authorized(const httplib::Request& request) const {
   if (options.api_keys.empty() || request.path == "/health" || request.path == "/v1/health") {
@@ -155,6 +212,15 @@ bool HttpServer::Impl::Authorized(const httplib::Request& request) const {
 
 void HttpServer::Impl::AddRoutes() {
   server.set_payload_max_length(options.max_body_bytes);
+  server.set_tcp_nodelay(true);  // tokens are small and shall not wait for each other
+  server.set_socket_options([](socket_t socket) {
+    // Not SO_REUSEPORT, with which a second server would take half of the connections.
+    const int on = 1;
+    setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  });
+  server.new_task_queue = [n_threads = inference->max_requests() + kSpareThreads] {
+    return new httplib::ThreadPool(n_threads, kMaxWaitingConnections);
+  };
   server.set_pre_routing_handler([this](const auto& request, auto& response) {
     if (Authorized(request)) return httplib::Server::HandlerResponse::Unhandled;
     Reply(response, 401,
@@ -225,8 +291,11 @@ void HttpServer::Impl::Complete(ApiKind kind, const httplib::Request& request,
   if (!ticket) return ReplyError(response, ticket.error());
 
   const ResponseHead head{kind, NewResponseId(kind), std::time(nullptr), options.model_id};
-  if (!parsed->stream) return Collect(**ticket, head, request, response);
-  auto stream = std::make_shared<EventStream>(*ticket, head, parsed->include_usage);
+  if (!parsed->stream) {
+    const Answering answering(&n_answering);
+    return Collect(**ticket, head, request, response);
+  }
+  auto stream = std::make_shared<EventStream>(*ticket, head, parsed->include_usage, &n_answering);
   response.set_header("Cache-Control", "no-cache");
   response.set_chunked_content_provider(
       "text/event-stream",

@@ -1,6 +1,7 @@
 // The HTTP front: routes, streams and limits over an inference thread.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -28,12 +29,13 @@ class HttpServer {
   HttpServer& operator=(const HttpServer&) = delete;
 
   /// Takes the address and gives its port. Errors: kIo naming it; kInvalidArgument for an address
-  /// that others can reach without a key.
+  /// that others can reach without a key, or for an empty key.
   Result<int> Bind();
-  /// Serves until Stop; running answers end first.
+  /// Serves until Stop.
   void Run();
-  /// Async-signal-unsafe; any thread.
-  void Stop();
+  /// Refuses new requests, lets those under way finish within `drain`, then cuts them off with an
+  /// error that says so, and makes Run return. Any thread, once, after or while Run is called.
+  void Stop(std::chrono::milliseconds drain);
 
  private:
   struct Impl;

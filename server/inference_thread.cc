@@ -29,6 +29,7 @@ InferenceThread::~InferenceThread() {
 
 Result<std::shared_ptr<Ticket>> InferenceThread::Submit(GenerateRequest request) {
   if (Status status = engine_->Check(request); !status) return Propagate(status);
+  if (closed_) return Fail(ErrorCode::kCancelled, "the server is shutting down");
   if (n_active_.fetch_add(1) >= max_requests_) {
     n_active_.fetch_sub(1);
     return Fail(ErrorCode::kOutOfMemory, "{} requests are running or waiting already: try later",
@@ -44,11 +45,24 @@ Result<std::shared_ptr<Ticket>> InferenceThread::Submit(GenerateRequest request)
   return ticket;
 }
 
+void InferenceThread::Close(std::chrono::steady_clock::time_point deadline) {
+  closed_ = true;
+  const auto wait = [this](std::chrono::steady_clock::time_point until) {
+    while (n_active_ > 0 && std::chrono::steady_clock::now() < until) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  };
+  wait(deadline);
+  cancel_all_ = true;
+  // A step is the longest that a cancelled request still takes.
+  wait(std::chrono::steady_clock::now() + std::chrono::seconds(10));
+}
+
 void InferenceThread::Loop() {
   bool busy = false;
   while (TakeArrivals(busy)) {
     for (const Running& running : running_) {
-      if (running.ticket->cancelled) engine_->Cancel(running.id);
+      if (cancel_all_ || running.ticket->cancelled) engine_->Cancel(running.id);
     }
     busy = engine_->Step();
   }

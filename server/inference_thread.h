@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <memory>
@@ -32,12 +33,18 @@ class InferenceThread {
   InferenceThread& operator=(const InferenceThread&) = delete;
 
   /// Checks a request in the calling thread and hands it over; never waits for the inference
-  /// thread. Errors: those of Engine::Check; kOutOfMemory when max_requests are held.
+  /// thread. Errors: those of Engine::Check; kOutOfMemory when max_requests are held; kCancelled
+  /// after Close.
   Result<std::shared_ptr<Ticket>> Submit(GenerateRequest request);
+
+  /// Takes no more requests, gives those that are held until `deadline` to finish, and then cancels
+  /// them. Any thread.
+  void Close(std::chrono::steady_clock::time_point deadline);
 
   const Model& model() const { return engine_->model(); }
   /// Requests handed over and not yet finished.
   size_t n_active() const { return n_active_; }
+  size_t max_requests() const { return max_requests_; }
 
  private:
   struct Running {
@@ -54,6 +61,8 @@ class InferenceThread {
   std::unique_ptr<Engine> engine_;
   size_t max_requests_;
   std::atomic<size_t> n_active_{0};
+  std::atomic<bool> closed_{false};      ///< no more requests
+  std::atomic<bool> cancel_all_{false};  ///< those that are held end now
   std::mutex mutex_;
   std::condition_variable work_;
   std::vector<std::shared_ptr<Ticket>> arrivals_;  ///< under mutex_

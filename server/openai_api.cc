@@ -1,7 +1,6 @@
 #include "server/openai_api.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -12,16 +11,35 @@ namespace {
 
 using nlohmann::json;
 
-/// Fields that change an answer and are not there yet: refused rather than passed over.
-constexpr std::array kUnsupported = {"tools",       "tool_choice", "functions",  "response_format",
-                                     "logprobs",    "echo",        "suffix",     "grammar",
-                                     "json_schema", "best_of",     "modalities", "audio"};
+/// A field that changes an answer and is not there yet: refused rather than passed over, unless its
+/// value asks for nothing.
+struct UnsupportedField {
+  const char* name;
+  json nothing;  ///< beside null and what is empty
+};
 
-/// Values with which a field asks for nothing.
-bool AsksForNothing(const json& value) {
-  if (value.is_null() || value == false || value == 0 || value == 1) return true;
-  if (value.is_object()) return value.value("type", "") == "text";
-  return value == "none" || (value.is_structured() && value.empty());
+const std::vector<UnsupportedField>& UnsupportedFields() {
+  static const std::vector<UnsupportedField> kFields = {
+      {"tools", nullptr},
+      {"tool_choice", "none"},
+      {"functions", nullptr},
+      {"function_call", "none"},
+      {"response_format", {{"type", "text"}}},
+      {"logprobs", false},
+      {"top_logprobs", 0},
+      {"echo", false},
+      {"suffix", ""},
+      {"grammar", ""},
+      {"json_schema", nullptr},
+      {"best_of", 1},
+      {"modalities", json::array({"text"})},
+      {"audio", nullptr},
+  };
+  return kFields;
+}
+
+bool AsksForNothing(const json& value, const json& nothing) {
+  return value.is_null() || value == nothing || (value.is_structured() && value.empty());
 }
 
 /// Reads fields of one object; the first failure sticks.
@@ -227,8 +245,8 @@ Result<ApiRequest> ParseApiRequest(ApiKind kind, std::string_view text) {
   if (!body.is_object()) {
     return Fail(ErrorCode::kInvalidArgument, "the body is JSON, expected an object");
   }
-  for (const char* name : kUnsupported) {
-    if (body.contains(name) && !AsksForNothing(body[name])) {
+  for (const auto& [name, nothing] : UnsupportedFields()) {
+    if (body.contains(name) && !AsksForNothing(body[name], nothing)) {
       return Fail(ErrorCode::kUnsupported, "'{}' is not supported", name);
     }
   }
@@ -335,6 +353,7 @@ Json ErrorJson(const Error& error) {
   const char* type = status == 404   ? "not_found_error"
                      : status == 429 ? "rate_limit_error"
                      : status == 500 ? "server_error"
+                     : status == 503 ? "unavailable_error"
                                      : "invalid_request_error";
   return {{"error", {{"message", error.message}, {"type", type}, {"code", status}}}};
 }
@@ -349,6 +368,7 @@ int StatusOf(const Error& error) {
     case ErrorCode::kUnsupported:
       return 400;
     case ErrorCode::kCancelled:
+      return 503;
     case ErrorCode::kCorruptFile:
     case ErrorCode::kIo:
       return 500;

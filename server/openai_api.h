@@ -48,7 +48,7 @@ Json ResponseJson(const ResponseHead& head, std::string_view text, FinishReason 
                   const GenerateStats& stats);
 /// One part of a streamed answer; the first of a chat names the role.
 Json ChunkJson(const ResponseHead& head, std::string_view text, bool first);
-/// The part that ends a streamed answer.
+/// The part that ends a streamed answer; `reason` is not kCancelled, here and above.
 Json LastChunkJson(const ResponseHead& head, FinishReason reason);
 /// The part after it, with the counts.
 Json UsageChunkJson(const ResponseHead& head, const GenerateStats& stats);

@@ -1,7 +1,8 @@
 // `quern serve`: the model behind an OpenAI-compatible HTTP server.
 #include <fmt/format.h>
-#include <pthread.h>
+#include <semaphore.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <memory>
@@ -25,28 +26,36 @@ struct ServeOptions {
   HttpServerOptions http;
   EngineOptions engine;
   size_t max_queue = 64;
+  int drain_seconds = 30;
 };
 
-/// SIGINT and SIGTERM, blocked in every thread, for one thread that waits for them.
+// A signal handler can reach nothing but a global.
+sem_t stop_asked;
+
+extern "C" void OnStopSignal(int /*signal*/) { sem_post(&stop_asked); }
+
+/// From here on the first SIGINT or SIGTERM asks to stop, and a second one ends the process at
+/// once.
 class StopSignals {
  public:
   StopSignals() {
-    sigemptyset(&signals_);
-    sigaddset(&signals_, SIGINT);
-    sigaddset(&signals_, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
+    sem_init(&stop_asked, 0, 0);
+    struct sigaction action = {};
+    action.sa_handler = OnStopSignal;
+    action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
+    sigaction(SIGINT, &action, nullptr);
+    sigaction(SIGTERM, &action, nullptr);
   }
-  void Wait() const {
-    int signal = 0;
-    sigwait(&signals_, &signal);
+  static void Wait() {
+    while (sem_wait(&stop_asked) != 0) {
+    }
   }
-
- private:
-  sigset_t signals_;
 };
 
 void PrintStart(const ServeOptions& options, int port, const Model& model) {
-  const std::string url = fmt::format("http://{}:{}", options.http.host, port);
+  const std::string& host = options.http.host;
+  const bool is_ipv6 = host.find(':') != std::string::npos;
+  const std::string url = fmt::format("http://{}:{}", is_ipv6 ? "[" + host + "]" : host, port);
   fmt::print("model    {}\n", options.http.model_id);
   fmt::print("context  {} tokens, shared by all requests\n", options.engine.n_ctx);
   fmt::print("memory   {} MiB of weights\n", model.weight_bytes() >> 20);
@@ -59,7 +68,6 @@ void PrintStart(const ServeOptions& options, int port, const Model& model) {
 }
 
 Result<int> Serve(ServeOptions& options) {
-  const StopSignals signals;
   Result<GgufFile> file = options.model.Open();
   if (!file) return Propagate(file);
   Result<std::shared_ptr<const Model>> model =
@@ -75,10 +83,11 @@ Result<int> Serve(ServeOptions& options) {
   Result<int> port = server.Bind();
   if (!port) return Propagate(port);
   PrintStart(options, *port, **model);
+  const StopSignals signals;
   std::thread http([&] { server.Run(); });
   signals.Wait();
-  fmt::print(stderr, "stopping\n");
-  server.Stop();
+  fmt::print(stderr, "stopping: answers under way have {} s to end\n", options.drain_seconds);
+  server.Stop(std::chrono::seconds(options.drain_seconds));
   http.join();
   return 0;
 }
@@ -103,7 +112,12 @@ void AddServeCommand(Commands& commands) {
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   command->add_option("--max-queue", options->max_queue, "Most requests running and waiting")
-      ->check(CLI::Range(size_t{1}, size_t{1} << 20))
+      ->check(CLI::Range(size_t{1}, size_t{4096}))
+      ->capture_default_str();
+  command
+      ->add_option("--drain-timeout", options->drain_seconds,
+                   "Seconds that answers under way have when the server is stopped")
+      ->check(CLI::Range(0, 86400))
       ->capture_default_str();
 }
 

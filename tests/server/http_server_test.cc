@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <httplib.h>
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <thread>
@@ -26,21 +27,23 @@ std::shared_ptr<const Model> LoadDemo() {
 /// A running server with one thread of inference.
 class Serving {
  public:
-  explicit Serving(HttpServerOptions options = {}, size_t max_requests = 8)
-      : inference_(Engine::Create(LoadDemo(), {.n_ctx = 512, .n_threads = 1}).value(),
+  explicit Serving(HttpServerOptions options = {}, size_t max_requests = 8, size_t n_ctx = 512)
+      : inference_(Engine::Create(LoadDemo(), {.n_ctx = n_ctx, .n_threads = 1}).value(),
                    max_requests),
         server_(&inference_, WithAnyPort(std::move(options))),
         port_(server_.Bind().value()),
         thread_([this] { server_.Run(); }) {
     client_ = std::make_unique<httplib::Client>("127.0.0.1", port_);
   }
-  ~Serving() {
-    server_.Stop();
-    thread_.join();
-  }
+  ~Serving() { Stop(std::chrono::milliseconds(0)); }
   Serving(const Serving&) = delete;
   Serving& operator=(const Serving&) = delete;
 
+  void Stop(std::chrono::milliseconds drain) {
+    if (!thread_.joinable()) return;
+    server_.Stop(drain);
+    thread_.join();
+  }
   httplib::Client& client() { return *client_; }
   InferenceThread& inference() { return inference_; }
   httplib::Result Post(const std::string& path, const std::string& body) {
@@ -164,15 +167,29 @@ TEST(HttpServer, AFullQueueAsksToComeBack) {
   EXPECT_EQ(response->get_header_value("Retry-After"), "1");
 }
 
-TEST(HttpServer, AClientThatLeavesFreesItsPlace) {
-  Serving serving;
+// An answer that would take minutes.
+constexpr size_t kLongContext = 1 << 20;
+constexpr const char* kEndless = R"({"prompt": "a", "ignore_eos": true, "max_tokens": 1000000)";
+
+/// Whether the server holds `n` requests before long.
+bool Holds(InferenceThread& inference, size_t n) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (inference.n_active() != n) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
+}
+
+TEST(HttpServer, AClientThatLeavesAStreamFreesItsPlace) {
+  Serving serving({}, 8, kLongContext);
   httplib::Client client("127.0.0.1", serving.client().port());
   size_t received = 0;
   httplib::Request request;
   request.method = "POST";
   request.path = "/v1/completions";
   request.set_header("Content-Type", "application/json");
-  request.body = R"({"prompt": "a", "max_tokens": 500, "ignore_eos": true, "stream": true})";
+  request.body = std::string(kEndless) + R"(, "stream": true})";
   request.content_receiver = [&](const char*, size_t n, uint64_t, uint64_t) {
     received += n;
     return false;  // leaves after the first piece
@@ -180,7 +197,98 @@ TEST(HttpServer, AClientThatLeavesFreesItsPlace) {
   const auto response = client.send(request);
   EXPECT_EQ(response.error(), httplib::Error::Canceled) << httplib::to_string(response.error());
   EXPECT_GT(received, 0U);
-  while (serving.inference().n_active() > 0) std::this_thread::yield();
+  EXPECT_TRUE(Holds(serving.inference(), 0));
+}
+
+TEST(HttpServer, AClientThatLeavesAWholeAnswerFreesItsPlace) {
+  Serving serving({}, 8, kLongContext);
+  httplib::Client client("127.0.0.1", serving.client().port());
+  client.set_read_timeout(std::chrono::milliseconds(200));
+  const auto response =
+      client.Post("/v1/completions", std::string(kEndless) + "}", "application/json");
+  EXPECT_EQ(response.error(), httplib::Error::Read) << httplib::to_string(response.error());
+  client.stop();
+  EXPECT_TRUE(Holds(serving.inference(), 0));
+}
+
+TEST(HttpServer, AnswersHealthWhileAllPlacesAreTaken) {
+  constexpr size_t kPlaces = 12;
+  Serving serving({}, kPlaces, kLongContext);
+  std::vector<std::thread> clients;
+  for (size_t i = 0; i < kPlaces; ++i) {
+    clients.emplace_back([&] {
+      httplib::Client client("127.0.0.1", serving.client().port());
+      client.Post("/v1/completions", std::string(kEndless) + "}", "application/json");
+    });
+  }
+  EXPECT_TRUE(Holds(serving.inference(), kPlaces));
+  const auto health = serving.client().Get("/health");
+  ASSERT_TRUE(health) << httplib::to_string(health.error());
+  EXPECT_EQ(health->status, 200);
+  const auto refused = serving.Post("/v1/completions", std::string(kSum) + "}");
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->status, 429);
+  serving.Stop(std::chrono::milliseconds(0));
+  for (std::thread& client : clients) client.join();
+}
+
+/// Posts in a thread of its own; `out` gets status and body.
+std::thread PostBeside(Serving& serving, const std::string& body, std::string* out) {
+  return std::thread([&serving, body, out] {
+    httplib::Client client("127.0.0.1", serving.client().port());
+    const auto response = client.Post("/v1/completions", body, "application/json");
+    *out = response ? std::to_string(response->status) + response->body : "lost";
+  });
+}
+
+TEST(HttpServer, StoppingLetsAnswersFinish) {
+  Serving serving;
+  std::string answer;
+  std::thread client =
+      PostBeside(serving, R"({"prompt": "a", "ignore_eos": true, "max_tokens": 300})", &answer);
+  EXPECT_TRUE(Holds(serving.inference(), 1));
+  serving.Stop(std::chrono::seconds(60));
+  client.join();
+  EXPECT_THAT(answer, testing::StartsWith("200"));
+  EXPECT_THAT(answer, HasSubstr(R"("completion_tokens":300)"));
+}
+
+TEST(HttpServer, StoppingCutsOffWhatDoesNotFinish) {
+  Serving serving({}, 8, kLongContext);
+  std::string whole;
+  std::string streamed;
+  std::thread first = PostBeside(serving, std::string(kEndless) + "}", &whole);
+  std::thread second =
+      PostBeside(serving, std::string(kEndless) + R"(, "stream": true})", &streamed);
+  EXPECT_TRUE(Holds(serving.inference(), 2));
+  serving.Stop(std::chrono::milliseconds(100));
+  first.join();
+  second.join();
+  EXPECT_THAT(whole, testing::StartsWith("503"));
+  EXPECT_THAT(whole, HasSubstr("the server is shutting down"));
+  EXPECT_THAT(streamed, testing::StartsWith("200"));
+  EXPECT_THAT(streamed, HasSubstr(R"(data: {"error":{"message":"the server is shutting down")"));
+}
+
+TEST(HttpServer, APortIsTakenOnce) {
+  Serving serving;
+  InferenceThread inference(Engine::Create(LoadDemo(), {.n_ctx = 64, .n_threads = 1}).value(), 1);
+  HttpServerOptions options;
+  options.port = serving.client().port();
+  HttpServer second(&inference, options);
+  const Result<int> port = second.Bind();
+  ASSERT_FALSE(port);
+  EXPECT_THAT(port.error().message, HasSubstr("the port is taken"));
+}
+
+TEST(HttpServer, AnEmptyKeyIsRefused) {
+  InferenceThread inference(Engine::Create(LoadDemo(), {.n_ctx = 64, .n_threads = 1}).value(), 1);
+  HttpServerOptions options;
+  options.api_keys = {"secret", ""};
+  HttpServer server(&inference, options);
+  const Result<int> port = server.Bind();
+  ASSERT_FALSE(port);
+  EXPECT_THAT(port.error().message, HasSubstr("an API key is empty"));
 }
 
 TEST(HttpServer, KeysGuardAllButHealth) {
@@ -192,6 +300,7 @@ TEST(HttpServer, KeysGuardAllButHealth) {
   EXPECT_EQ(serving.client().Get("/v1/models", {{"Authorization", "Bearer wrong"}})->status, 401);
   EXPECT_EQ(serving.client().Get("/v1/models", {{"Authorization", "Bearer other"}})->status, 200);
   EXPECT_EQ(serving.client().Get("/v1/models", {{"X-Api-Key", "secret"}})->status, 200);
+  EXPECT_EQ(serving.client().Get("/v1/models", {{"X-Api-Key", ""}})->status, 401);
 }
 
 TEST(HttpServer, APublicAddressNeedsAKey) {

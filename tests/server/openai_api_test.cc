@@ -107,7 +107,14 @@ TEST(OpenaiApi, NamesWhatIsWrong) {
 TEST(OpenaiApi, RefusesWhatItCannotHonour) {
   EXPECT_EQ(CompletionError(R"({"prompt": "a", "n": 2})"), "'n' is 2, only 1 is supported");
   EXPECT_EQ(CompletionError(R"({"prompt": "a", "echo": true})"), "'echo' is not supported");
-  EXPECT_EQ(CompletionError(R"({"prompt": "a", "logprobs": 5})"), "'logprobs' is not supported");
+  for (const char* asked : {"0", "1", "5", "true"}) {
+    EXPECT_EQ(CompletionError(std::string(R"({"prompt": "a", "logprobs": )") + asked + "}"),
+              "'logprobs' is not supported");
+  }
+  EXPECT_EQ(CompletionError(R"({"prompt": "a", "best_of": 1, "echo": false, "suffix": ""})"),
+            "no error");
+  EXPECT_EQ(CompletionError(R"({"prompt": "a", "response_format": {"type": 5}})"),
+            "'response_format' is not supported");
   EXPECT_EQ(ChatError(R"({"messages": [{"role": "user", "content": "x"}],
                           "response_format": {"type": "json_schema"}})"),
             "'response_format' is not supported");
