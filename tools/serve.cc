@@ -83,9 +83,9 @@ Result<int> Serve(ServeOptions& options) {
   Result<int> port = server.Bind();
   if (!port) return Propagate(port);
   PrintStart(options, *port, **model);
-  const StopSignals signals;
+  StopSignals signals;
   std::thread http([&] { server.Run(); });
-  signals.Wait();
+  StopSignals::Wait();
   fmt::print(stderr, "stopping: answers under way have {} s to end\n", options.drain_seconds);
   server.Stop(std::chrono::seconds(options.drain_seconds));
   http.join();
