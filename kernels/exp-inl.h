@@ -1,4 +1,4 @@
-// exp of float and double vectors; compiled once per SIMD target.
+// exp of float vectors; compiled once per SIMD target.
 #if defined(QUERN_KERNELS_EXP_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef QUERN_KERNELS_EXP_INL_H_
 #undef QUERN_KERNELS_EXP_INL_H_
@@ -14,11 +14,7 @@ HWY_BEFORE_NAMESPACE();
 namespace quern::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-template <typename T>
-struct ExpConstants;
-
-template <>
-struct ExpConstants<float> {
+struct ExpConstants {
   /// Adding 1.5 * 2^23 leaves the nearest integer in the low mantissa bits.
   static constexpr float kRound = 0x1.8p23F;
   static constexpr int kMantissaBits = 23;
@@ -35,46 +31,31 @@ struct ExpConstants<float> {
                                           0.49999993447796486827F};
 };
 
-template <>
-struct ExpConstants<double> {
-  static constexpr double kRound = 0x1.8p52;
-  static constexpr int kMantissaBits = 52;
-  /// The first part has 32 bits, so that its product with |n| <= 1024 is exact.
-  static constexpr double kLn2High = 0x1.62E42FEEp-1;
-  static constexpr double kLn2Low = 0x1.A39EF35793C76p-33;
-  static constexpr double kMax = 0x1.62E42FEFA39EFp9;
-  static constexpr double kMin = -0x1.6232BDD7ABCD2p9;
-  /// 1/13! to 1/2!: the Taylor remainder is below 6e-18 on |r| <= ln(2)/2.
-  static constexpr double kPolynomial[] = {
-      1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320,
-      1.0 / 5040,       1.0 / 720,       1.0 / 120,      1.0 / 24,      1.0 / 6,      1.0 / 2};
-};
-
-/// exp of each lane (float or double), at most 2 ulp off. Results under the smallest normal number
+/// exp of each lane, at most 2 ulp off. Results under the smallest normal number
 /// become 0, overflow and +inf give +inf, NaN stays NaN.
 /// exp(x) = 2^n exp(r) with n = round(x / ln 2) and r = x - n ln 2 (Cody and Waite's reduction).
 template <class D, class V = hn::VFromD<D>>
 HWY_INLINE V Exp(D d, V x) {
-  using Constants = ExpConstants<hn::TFromD<D>>;
   const hn::RebindToSigned<D> di;
-  const V shifted = hn::MulAdd(x, hn::Set(d, 0x1.71547652B82FEp0), hn::Set(d, Constants::kRound));
-  const V n = hn::Sub(shifted, hn::Set(d, Constants::kRound));
-  V r = hn::NegMulAdd(n, hn::Set(d, Constants::kLn2High), x);
-  r = hn::NegMulAdd(n, hn::Set(d, Constants::kLn2Low), r);
+  const V shifted =
+      hn::MulAdd(x, hn::Set(d, 0x1.71547652B82FEp0), hn::Set(d, ExpConstants::kRound));
+  const V n = hn::Sub(shifted, hn::Set(d, ExpConstants::kRound));
+  V r = hn::NegMulAdd(n, hn::Set(d, ExpConstants::kLn2High), x);
+  r = hn::NegMulAdd(n, hn::Set(d, ExpConstants::kLn2Low), r);
 
-  V q = hn::Set(d, Constants::kPolynomial[0]);
-  for (size_t i = 1; i < std::size(Constants::kPolynomial); ++i) {
-    q = hn::MulAdd(q, r, hn::Set(d, Constants::kPolynomial[i]));
+  V q = hn::Set(d, ExpConstants::kPolynomial[0]);
+  for (size_t i = 1; i < std::size(ExpConstants::kPolynomial); ++i) {
+    q = hn::MulAdd(q, r, hn::Set(d, ExpConstants::kPolynomial[i]));
   }
   const V exp_r = hn::Add(hn::MulAdd(hn::Mul(r, r), q, r), hn::Set(d, 1));
 
-  // n is in the low bits of `shifted`; adding it to the exponent multiplies by 2^n. At n = 128
-  // (1024), exp(r) < 1, and at n = -126 (-1022), exp(r) >= 1, so the exponent stays in range.
-  const auto exponent = hn::ShiftLeft<Constants::kMantissaBits>(hn::BitCast(di, shifted));
+  // n is in the low bits of `shifted`; adding it to the exponent multiplies by 2^n. At n = 128,
+  // exp(r) < 1, and at n = -126, exp(r) >= 1, so the exponent stays in range.
+  const auto exponent = hn::ShiftLeft<ExpConstants::kMantissaBits>(hn::BitCast(di, shifted));
   const V y = hn::BitCast(d, hn::Add(hn::BitCast(di, exp_r), exponent));
-  const V or_zero = hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, Constants::kMin)), y);
+  const V or_zero = hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, ExpConstants::kMin)), y);
   // NaN fails the comparison too, and x + inf is NaN then.
-  return hn::IfThenElse(hn::Le(x, hn::Set(d, Constants::kMax)), or_zero, hn::Add(x, hn::Inf(d)));
+  return hn::IfThenElse(hn::Le(x, hn::Set(d, ExpConstants::kMax)), or_zero, hn::Add(x, hn::Inf(d)));
 }
 
 }  // namespace quern::HWY_NAMESPACE

@@ -3,9 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
-#include <iterator>
-#include <limits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/ops.cc"  // NOLINT(bugprone-suspicious-include)
@@ -23,18 +20,16 @@ namespace {
 /// add in one order. 32 doubles are four 512-bit registers: enough chains to hide the latency.
 constexpr size_t kSumLanes = 32;
 
-/// Folds x into kSumLanes sums, sums[i % kSumLanes] = f(double(x[i]), sums[i % kSumLanes]), and
-/// adds those in a fixed tree. The last block is filled up with `padding`, which f must add as 0.
-template <class F>
-HWY_INLINE double SumInDouble(const float* x, size_t n, float padding, const F& f) {
+/// The sum of x[i]^2: kSumLanes sums, each over the elements i with one i % kSumLanes, added in a
+/// fixed tree. Squares of floats are exact in double, so fused or not is the same.
+double SumOfSquares(const float* x, size_t n) {
   const hn::CappedTag<double, kSumLanes / 4> d;
   const hn::Rebind<float, decltype(d)> df;
   const size_t lanes = hn::Lanes(d);
   const auto load = [&](const float* p) HWY_ATTR { return hn::PromoteTo(d, hn::LoadU(df, p)); };
 
   const size_t n_whole = n - n % kSumLanes;
-  std::array<float, kSumLanes> tail;
-  tail.fill(padding);
+  std::array<float, kSumLanes> tail = {};
   std::copy(x + n_whole, x + n, tail.begin());
 
   std::array<double, kSumLanes> sums;
@@ -44,10 +39,14 @@ HWY_INLINE double SumInDouble(const float* x, size_t n, float padding, const F& 
     auto sum2 = hn::Zero(d);
     auto sum3 = hn::Zero(d);
     const auto add = [&](const float* p) HWY_ATTR {
-      sum0 = f(load(p), sum0);
-      sum1 = f(load(p + lanes), sum1);
-      sum2 = f(load(p + 2 * lanes), sum2);
-      sum3 = f(load(p + 3 * lanes), sum3);
+      const auto v0 = load(p);
+      const auto v1 = load(p + lanes);
+      const auto v2 = load(p + 2 * lanes);
+      const auto v3 = load(p + 3 * lanes);
+      sum0 = hn::MulAdd(v0, v0, sum0);
+      sum1 = hn::MulAdd(v1, v1, sum1);
+      sum2 = hn::MulAdd(v2, v2, sum2);
+      sum3 = hn::MulAdd(v3, v3, sum3);
     };
     for (size_t i = 0; i < n_whole; i += kSumLanes) add(x + i + lane);
     add(tail.data() + lane);
@@ -62,31 +61,8 @@ HWY_INLINE double SumInDouble(const float* x, size_t n, float padding, const F& 
   return sums[0];
 }
 
-/// The largest value, -inf if there is none. NaNs are passed over.
-float MaxValue(const float* x, size_t n) {
-  const hn::ScalableTag<float> d;
-  const size_t lanes = hn::Lanes(d);
-  auto max = hn::Set(d, -std::numeric_limits<float>::infinity());
-  size_t i = 0;
-  for (; i + lanes <= n; i += lanes) {
-    const auto v = hn::LoadU(d, x + i);
-    max = hn::IfThenElse(hn::Gt(v, max), v, max);  // a comparison with NaN is false
-  }
-  // Not ReduceMax: EMU128's starts from the lowest finite value.
-  HWY_ALIGN float lane_max[hn::MaxLanes(d)];
-  hn::Store(max, d, lane_max);
-  float result = *std::max_element(lane_max, lane_max + lanes);
-  for (; i < n; ++i) {
-    if (x[i] > result) result = x[i];
-  }
-  return result;
-}
-
 void RmsNorm(const float* x, const float* w, size_t n, float eps, float* out) {
-  // Squares of floats are exact in double, so fused or not is the same.
-  const double sum =
-      SumInDouble(x, n, 0, [](auto v, auto total) HWY_ATTR { return hn::MulAdd(v, v, total); });
-  const double mean = sum / static_cast<double>(n);
+  const double mean = SumOfSquares(x, n) / static_cast<double>(n);
   const auto inverse = static_cast<float>(1 / std::sqrt(mean + static_cast<double>(eps)));
   const hn::ScalableTag<float> d;
   const auto factor = hn::Set(d, inverse);
@@ -141,47 +117,6 @@ void SwiGlu(const float* gate, const float* up, size_t n, float* out) {
       gate, up);
 }
 
-void AddInPlace(const float* y, size_t n, float* x) {
-  Map(
-      n, x, [](auto a, auto b) HWY_ATTR { return hn::Add(a, b); }, x, y);
-}
-
-void Scale(float factor, size_t n, float* x) {
-  const hn::ScalableTag<float> d;
-  const auto f = hn::Set(d, factor);
-  Map(
-      n, x, [f](auto v) HWY_ATTR { return hn::Mul(v, f); }, x);
-}
-
-double LogSumExp(const float* x, size_t n) {
-  const float max = MaxValue(x, n);
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  if (max == kInfinity) return kInfinity;  // else exp(inf - inf)
-  // When all are -inf (or NaN), any other origin keeps exp(x - origin) = 0 (or NaN).
-  const double origin = max == -kInfinity ? 0 : static_cast<double>(max);
-  const double sum = SumInDouble(x, n, -kInfinity, [origin](auto v, auto total) HWY_ATTR {
-    const hn::DFromV<decltype(v)> d;
-    return hn::Add(total, Exp(d, hn::Sub(v, hn::Set(d, origin))));
-  });
-  return origin + std::log(sum);
-}
-
-size_t ArgMax(const float* x, size_t n) {
-  const float max = MaxValue(x, n);
-  const hn::ScalableTag<float> d;
-  const size_t lanes = hn::Lanes(d);
-  const auto wanted = hn::Set(d, max);
-  size_t i = 0;
-  for (; i + lanes <= n; i += lanes) {
-    const intptr_t lane = hn::FindFirstTrue(d, hn::Eq(hn::LoadU(d, x + i), wanted));
-    if (lane >= 0) return i + static_cast<size_t>(lane);
-  }
-  for (; i < n; ++i) {
-    if (x[i] == max) return i;
-  }
-  return 0;
-}
-
 }  // namespace
 }  // namespace quern::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -193,10 +128,6 @@ namespace {
 HWY_EXPORT(RmsNorm);
 HWY_EXPORT(Rope);
 HWY_EXPORT(SwiGlu);
-HWY_EXPORT(AddInPlace);
-HWY_EXPORT(Scale);
-HWY_EXPORT(LogSumExp);
-HWY_EXPORT(ArgMax);
 
 }  // namespace
 
@@ -212,14 +143,6 @@ void Rope(RopeStyle style, const float* cos, const float* sin, size_t n_head, si
 void SwiGlu(const float* gate, const float* up, size_t n, float* out) {
   HWY_DYNAMIC_DISPATCH(SwiGlu)(gate, up, n, out);
 }
-
-void AddInPlace(const float* y, size_t n, float* x) { HWY_DYNAMIC_DISPATCH(AddInPlace)(y, n, x); }
-
-void Scale(float factor, size_t n, float* x) { HWY_DYNAMIC_DISPATCH(Scale)(factor, n, x); }
-
-double LogSumExp(const float* x, size_t n) { return HWY_DYNAMIC_DISPATCH(LogSumExp)(x, n); }
-
-size_t ArgMax(const float* x, size_t n) { return HWY_DYNAMIC_DISPATCH(ArgMax)(x, n); }
 
 }  // namespace quern
 #endif  // HWY_ONCE

@@ -1,5 +1,4 @@
-// The row operations of a decoder layer other than products and attention: norm, RoPE, SwiGLU,
-// softmax.
+// The row operations of a decoder layer other than products and attention: norm, RoPE, SwiGLU.
 #pragma once
 
 #include <cstddef>
@@ -24,17 +23,5 @@ void Rope(RopeStyle style, const float* cos, const float* sin, size_t n_head, si
 
 /// out[i] = gate[i] / (1 + exp(-gate[i])) * up[i]. `out` may be `gate` or `up`.
 void SwiGlu(const float* gate, const float* up, size_t n, float* out);
-
-/// x[i] += y[i].
-void AddInPlace(const float* y, size_t n, float* x);
-
-/// x[i] *= factor.
-void Scale(float factor, size_t n, float* x);
-
-/// The log of the sum of exp(x[i]), in double: what turns a logit into a log-probability.
-double LogSumExp(const float* x, size_t n);
-
-/// Index of the largest value, the lowest among equals. NaNs are passed over; all NaN gives 0.
-size_t ArgMax(const float* x, size_t n);
 
 }  // namespace quern
