@@ -1,6 +1,7 @@
 #include "kernels/activations.h"
 
 #include <cstring>
+#include <limits>
 
 #include "kernels/matmul.h"
 
@@ -13,23 +14,34 @@
 HWY_BEFORE_NAMESPACE();
 namespace quern::HWY_NAMESPACE {
 
+/// What an infinity or NaN makes of its block: every product with it is NaN.
+ActivationBlock NotFinite() {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  return {.scale = kNan, .sum = kNan, .half_sum = {kNan, kNan}, .start = {}, .q = {}};
+}
+
 void QuantizeActivations(const float* x, size_t n_cols, std::byte* row) {
   const DF d;
   const DI32 di;
   const hn::Rebind<int8_t, DF> d8;
-  // Below, 127 / max would overflow; such a block counts as zeros.
+  // Smaller blocks count as zeros, well before 127 / max overflows (under 3.7e-37).
   constexpr float kTiny = 1e-30F;
   constexpr size_t kHalf = kActivationBlock / 2;
   auto* blocks = reinterpret_cast<ActivationBlock*>(row);
   for (size_t b = 0; b < n_cols / kActivationBlock; ++b, x += kActivationBlock) {
-    VF max = hn::Zero(d);
+    // The bits of magnitudes order as the magnitudes do, with infinity and then NaNs on top.
+    VI32 max = hn::Zero(di);
     for (size_t i = 0; i < kActivationBlock; i += kLanes) {
-      max = hn::Max(max, hn::Abs(hn::LoadU(d, x + i)));
+      max = hn::Max(max, hn::BitCast(di, hn::Abs(hn::LoadU(d, x + i))));
     }
-    const float largest = hn::ReduceMax(d, max);
+    const auto largest = hwy::BitCastScalar<float>(hn::ReduceMax(di, max));
+    ActivationBlock& block = blocks[b];
+    if (!(largest <= std::numeric_limits<float>::max())) {
+      block = NotFinite();
+      continue;
+    }
     const bool zeros = largest < kTiny;
     const VF to_integer = hn::Set(d, zeros ? 0.0F : 127.0F / largest);
-    ActivationBlock& block = blocks[b];
     int32_t sums[2];
     for (size_t half = 0; half < 2; ++half) {
       VI32 sum = hn::Zero(di);

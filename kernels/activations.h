@@ -14,6 +14,7 @@ inline constexpr size_t kActivationBlock = 32;
 /// The sums let a product subtract what the weights' zero points and minimums contribute without
 /// touching the weights again; types with sub-blocks of 16 take them by halves. The integer ones
 /// are what a dot product starts from when 128 stands for a weight of 0.
+/// A block with an infinity or NaN has a scale and float sums of NaN and all integers 0.
 struct ActivationBlock {
   float scale;        ///< max|x| / 127
   float sum;          ///< scale * sum of q

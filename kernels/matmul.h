@@ -39,7 +39,8 @@ void DequantizePackedRow(GgmlType type, size_t n_cols, const std::byte* packed, 
 size_t ActivationRowBytes(ActivationKind kind, size_t n_cols);
 
 /// Writes one activation row. kF32 copies. kQ8 rounds blocks of 32 to int8 with a float scale of
-/// max|x|/127 each, and keeps the integer sum of every 16, which weights with an offset need.
+/// max|x|/127 each, and keeps the sum of every 16, which weights with an offset need. A block with
+/// an infinity or NaN makes NaN of its products.
 void PrepareActivations(ActivationKind kind, const float* x, size_t n_cols, std::byte* row);
 
 /// A weight matrix as the kernels read it: groups of kRowGroup rows, one after the other.

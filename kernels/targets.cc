@@ -24,8 +24,12 @@ namespace {
 
 HWY_EXPORT(ThisTarget);
 
-// Bits of the targets that are compiled in and run here; the lowest bit is the best target.
-int64_t SupportedMask() { return hwy::SupportedTargets() & HWY_TARGETS; }
+/// Bits of the targets that are compiled in and run here; the lowest bit is the best target.
+/// Highway is asked once, since its answer also undoes the choice of a target.
+int64_t SupportedMask() {
+  static const int64_t mask = hwy::SupportedTargets() & HWY_TARGETS;
+  return mask;
+}
 
 }  // namespace
 
@@ -51,7 +55,7 @@ Status ForceTarget(std::string_view name) {
               name, fmt::join(SupportedTargets(), ", "));
 }
 
-void ChooseBestTarget() { hwy::GetChosenTarget().Update(hwy::SupportedTargets()); }
+void ChooseBestTarget() { hwy::GetChosenTarget().Update(SupportedMask()); }
 
 }  // namespace quern
 #endif  // HWY_ONCE

@@ -6,9 +6,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <random>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "kernels/activations.h"
@@ -16,6 +19,7 @@
 #include "kernels/half.h"
 #include "kernels/reference.h"
 #include "kernels/targets.h"
+#include "tests/kernels/on_targets.h"
 
 namespace quern {
 namespace {
@@ -105,20 +109,33 @@ std::vector<std::byte> RandomRows(GgmlType type, size_t n_rows, size_t n_cols, b
   return rows;
 }
 
+/// Copies the half floats of `from` (of F32, all of it) into `rows`, which so become finite.
+void KeepHalves(GgmlType type, const std::vector<std::byte>& from, std::vector<std::byte>& rows) {
+  if (type == GgmlType::kF32) rows = from;
+  const BlockFacts facts = FactsOf(type);
+  for (size_t block = 0; block < rows.size(); block += TraitsOf(type).block_bytes) {
+    for (const size_t offset : facts.halves) {
+      std::memcpy(&rows[block + offset], &from[block + offset], sizeof(uint16_t));
+    }
+  }
+}
+
 /// A weight matrix in both forms, activations in both forms, and what their product should be.
 struct Problem {
-  Problem(GgmlType weight_type, size_t rows, size_t cols, size_t tokens, unsigned seed)
+  /// From GGUF rows, and activations of [tokens][cols].
+  Problem(GgmlType weight_type, size_t rows, size_t cols, std::vector<std::byte> gguf_rows,
+          std::vector<float> activations)
       : type(weight_type),
         n_rows(rows),
         n_cols(cols),
-        n_tokens(tokens),
+        n_tokens(activations.size() / cols),
         kind(ActivationKindOf(weight_type)),
         x_stride(ActivationRowBytes(kind, cols)),
+        raw(std::move(gguf_rows)),
+        weights(n_rows * n_cols),
+        floats(std::move(activations)),
         packed((rows + kRowGroup - 1) / kRowGroup * PackedGroupBytes(weight_type, cols)),
-        x(tokens * x_stride) {
-    std::mt19937 random(seed);
-    raw = RandomRows(type, n_rows, n_cols, false, random);
-    weights.resize(n_rows * n_cols);
+        x(n_tokens * x_stride) {
     const size_t row_bytes = RowBytes(type, n_cols);
     for (size_t row = 0; row < n_rows; ++row) {
       DequantizeRow(type, raw.data() + row * row_bytes, n_cols, weights.data() + row * n_cols);
@@ -127,13 +144,18 @@ struct Problem {
       PackGroup(type, n_cols, std::min(kRowGroup, n_rows - row), raw.data() + row * row_bytes,
                 packed.data() + row / kRowGroup * PackedGroupBytes(type, n_cols));
     }
-    std::normal_distribution<float> normal;
-    floats.resize(n_tokens * n_cols);
-    for (float& value : floats) value = normal(random);
-    floats[0] = 40.0F;  // an outlier, as activations have
     for (size_t t = 0; t < n_tokens; ++t) {
       PrepareActivations(kind, floats.data() + t * n_cols, n_cols, x.data() + t * x_stride);
     }
+  }
+
+  static Problem Random(GgmlType type, size_t n_rows, size_t n_cols, size_t n_tokens,
+                        unsigned seed) {
+    std::mt19937 random(seed);
+    std::vector<float> floats = RandomFloats(n_tokens * n_cols, seed + 1);
+    floats[0] = 40.0F;  // an outlier, as activations have
+    return {type, n_rows, n_cols, RandomRows(type, n_rows, n_cols, false, random),
+            std::move(floats)};
   }
 
   double Activation(size_t token, size_t col) {
@@ -180,16 +202,12 @@ struct Problem {
   size_t n_tokens;
   ActivationKind kind;
   size_t x_stride;
-  std::vector<std::byte> raw;
+  std::vector<std::byte> raw;  ///< GGUF rows
   std::vector<float> weights;
   std::vector<float> floats;
   Bytes packed;
   Bytes x;
 };
-
-bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
 
 std::vector<size_t> ColumnCounts(GgmlType type) {
   const size_t block = TraitsOf(type).block_elements;
@@ -235,48 +253,76 @@ TEST_P(MatMulTest, PackedRowsDequantizeAsTheReference) {
   }
 }
 
-// With u = 2^-24 and s steps of 32 columns (or s columns of floats), a sum takes at most three
-// additions a step, each rounding a partial sum that is below S = sum of |scale q| |x| + |min| |x|;
-// a step's own product rounds at most four times more. Without FMA each operation rounds twice. So
-// the error is below 2 (3 s + 4) u S (1 + small). A minimum is known only by its bound M, and
-// |scale q| <= |w| + M.
+/// Expects the product within rounding of the exact one.
+/// With u = 2^-24 and s steps of 32 columns (or s columns of floats), a sum takes at most three
+/// additions a step, each rounding a partial sum that is below S = sum of |scale q| |x| + |min|
+/// |x|; a step's own product rounds at most four times more. Without FMA each operation rounds
+/// twice. So the error is below 2 (3 s + 4) u S (1 + small). A minimum is known only by its bound
+/// M, and |scale q| <= |w| + M.
+void ExpectProduct(Problem& p) {
+  const auto out = p.Product();
+  const double min = p.LargestMin();
+  const double steps =
+      static_cast<double>(p.kind == ActivationKind::kQ8 ? p.n_cols / kActivationBlock : p.n_cols);
+  for (size_t t = 0; t < p.n_tokens; ++t) {
+    for (size_t row = 0; row < p.n_rows; ++row) {
+      double expected = 0;
+      double magnitude = 0;
+      double unquantized = 0;
+      double quantization = 0;
+      for (size_t col = 0; col < p.n_cols; ++col) {
+        const double w = p.weights[row * p.n_cols + col];
+        const double x = p.Activation(t, col);
+        const double exact_x = p.floats[t * p.n_cols + col];
+        expected += w * x;
+        unquantized += w * exact_x;
+        magnitude += (std::abs(w) + 2 * min) * std::abs(x);
+        quantization += std::abs(w) * std::abs(exact_x - x);
+      }
+      const double tolerance = 2.01 * (3 * steps + 4) * kUnit * magnitude;
+      const double actual = out[t * p.n_rows + row];
+      ASSERT_NEAR(actual, expected, tolerance) << t << " " << row << " " << p.n_cols;
+      ASSERT_NEAR(actual, unquantized, tolerance + quantization * (1 + 1e-9));
+    }
+  }
+}
+
 TEST_P(MatMulTest, IsTheProductWithinRounding) {
   for (const size_t n_cols : ColumnCounts(type())) {
-    const size_t n_tokens = 64;
-    const size_t n_rows = 33;
-    Problem p(type(), n_rows, n_cols, n_tokens, static_cast<unsigned>(n_cols));
-    const auto out = p.Product();
-    const double min = p.LargestMin();
-    const double steps =
-        static_cast<double>(p.kind == ActivationKind::kQ8 ? n_cols / kActivationBlock : n_cols);
-    for (size_t t = 0; t < n_tokens; ++t) {
-      for (size_t row = 0; row < n_rows; ++row) {
-        double expected = 0;
-        double magnitude = 0;
-        double unquantized = 0;
-        double quantization = 0;
-        for (size_t col = 0; col < n_cols; ++col) {
-          const double w = p.weights[row * n_cols + col];
-          const double x = p.Activation(t, col);
-          const double exact_x = p.floats[t * n_cols + col];
-          expected += w * x;
-          unquantized += w * exact_x;
-          magnitude += (std::abs(w) + 2 * min) * std::abs(x);
-          quantization += std::abs(w) * std::abs(exact_x - x);
-        }
-        const double tolerance = 2.01 * (3 * steps + 4) * kUnit * magnitude;
-        const double actual = out[t * n_rows + row];
-        ASSERT_NEAR(actual, expected, tolerance) << t << " " << row << " " << n_cols;
-        ASSERT_NEAR(actual, unquantized, tolerance + quantization * (1 + 1e-9));
-      }
-    }
+    Problem p = Problem::Random(type(), 33, n_cols, 64, static_cast<unsigned>(n_cols));
+    ASSERT_NO_FATAL_FAILURE(ExpectProduct(p));
+  }
+}
+
+// Sums of integers that fit their registers on average must fit them at the ends too: weight codes
+// and scales at both ends of their range, activations at theirs, signs alike and alternating.
+TEST_P(MatMulTest, ExtremeCodesDoNotOverflow) {
+  const size_t n_cols = TraitsOf(type()).block_elements == 1 ? 300 : 768;
+  const size_t n_rows = kRowGroup + 1;
+  std::mt19937 random(1);
+  const std::vector<std::byte> finite = RandomRows(type(), n_rows, n_cols, false, random);
+  std::vector<float> x;
+  for (const float sign : {1.0F, -1.0F}) {
+    x.insert(x.end(), n_cols, sign);
+    for (size_t col = 0; col < n_cols; ++col) x.push_back(col % 2 == 0 ? sign : -sign);
+  }
+  for (const unsigned fill : {0xFFU, 0x7FU, 0x80U, 0x00U}) {
+    std::vector<std::byte> rows(finite.size(), static_cast<std::byte>(fill));
+    KeepHalves(type(), finite, rows);
+    Problem p(type(), n_rows, n_cols, std::move(rows), x);
+    ASSERT_NO_FATAL_FAILURE(ExpectProduct(p)) << fill;
+    // Enough tokens for the path of many, which must agree.
+    std::vector<float> many;
+    for (int i = 0; i < 8; ++i) many.insert(many.end(), x.begin(), x.end());
+    Problem batch(type(), n_rows, n_cols, p.raw, many);
+    ASSERT_NO_FATAL_FAILURE(ExpectProduct(batch)) << fill;
   }
 }
 
 TEST_P(MatMulTest, EveryShapeGivesTheBitsOfTheTokenAlone) {
   for (const size_t n_cols : ColumnCounts(type())) {
     for (const size_t n_rows : kRowCounts) {
-      Problem p(type(), n_rows, n_cols, 64, 7);
+      Problem p = Problem::Random(type(), n_rows, n_cols, 64, 7);
       std::vector<float> alone(p.n_tokens * n_rows, NAN);
       for (size_t t = 0; t < p.n_tokens; ++t) {
         MatMulArgs args = p.Args(alone);
@@ -302,7 +348,7 @@ TEST_P(MatMulTest, EveryShapeGivesTheBitsOfTheTokenAlone) {
 
 TEST_P(MatMulTest, TokensBeyondOneBlockGiveTheSameBits) {
   const size_t n_cols = TraitsOf(type()).block_elements == 1 ? 40 : 256;
-  Problem p(type(), 16, n_cols, 300, 3);
+  Problem p = Problem::Random(type(), 16, n_cols, 300, 3);
   const auto all = p.Product();
   std::vector<float> alone(p.n_tokens * p.n_rows);
   for (size_t t = 0; t < p.n_tokens; ++t) {
@@ -318,7 +364,7 @@ TEST_P(MatMulTest, TokensBeyondOneBlockGiveTheSameBits) {
 TEST_P(MatMulTest, WritesItsRowsOnlyAndCanAddToThem) {
   const size_t n_cols = TraitsOf(type()).block_elements == 1 ? 40 : 256;
   for (const size_t n_tokens : {size_t{1}, size_t{3}, size_t{9}}) {
-    Problem p(type(), 37, n_cols, n_tokens, 11);
+    Problem p = Problem::Random(type(), 37, n_cols, n_tokens, 11);
     const auto product = p.Product();
     constexpr size_t kStride = 50;
     std::vector<float> out(n_tokens * kStride, 1.5F);
@@ -341,12 +387,12 @@ TEST_P(MatMulTest, WritesItsRowsOnlyAndCanAddToThem) {
 // whether they fuse multiply and add.
 TEST_P(MatMulTest, TargetsThatFuseAgreeBitForBit) {
   const std::string target = std::get<1>(GetParam());
-  const auto fuses = [](const std::string& name) { return name != "SSE4" && name != "EMU128"; };
   for (const size_t n_tokens : {size_t{1}, size_t{20}}) {
-    Problem p(type(), 33, TraitsOf(type()).block_elements == 1 ? 300 : 768, n_tokens, 5);
+    Problem p =
+        Problem::Random(type(), 33, TraitsOf(type()).block_elements == 1 ? 300 : 768, n_tokens, 5);
     const auto here = p.Product();
     for (const std::string& other : SupportedTargets()) {
-      if (fuses(other) != fuses(target)) continue;
+      if (HasFma(other) != HasFma(target)) continue;
       ASSERT_TRUE(ForceTarget(other).has_value());
       EXPECT_TRUE(SameBits(p.Product(), here)) << other;
     }
@@ -362,18 +408,11 @@ INSTANTIATE_TEST_SUITE_P(All, MatMulTest,
                                   std::get<1>(param_info.param);
                          });
 
-class ActivationsTest : public testing::TestWithParam<std::string> {
- protected:
-  void SetUp() override { ASSERT_TRUE(ForceTarget(GetParam()).has_value()); }
-  void TearDown() override { ChooseBestTarget(); }
-};
+class ActivationsTest : public OnTargets {};
 
 TEST_P(ActivationsTest, RoundsToTheNearestAndKeepsSums) {
   constexpr size_t kCols = 96;
-  std::vector<float> x(kCols);
-  std::mt19937 random(2);
-  std::normal_distribution<float> normal;
-  for (float& value : x) value = normal(random);
+  std::vector<float> x = RandomFloats(kCols, 2);
   std::fill_n(x.begin() + 32, 32, 0.0F);
   Bytes row(ActivationRowBytes(ActivationKind::kQ8, kCols));
   PrepareActivations(ActivationKind::kQ8, x.data(), kCols, row.data());
@@ -398,8 +437,57 @@ TEST_P(ActivationsTest, RoundsToTheNearestAndKeepsSums) {
   }
 }
 
+// A product of floats with such an x is not finite either; an answer must not hide it.
+TEST_P(ActivationsTest, InfinitiesAndNansMakeNanOfTheirBlockAlone) {
+  constexpr size_t kCols = 3 * kActivationBlock;
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (const float bad : {NAN, -NAN, kInfinity, -kInfinity}) {
+    for (const size_t at : {size_t{32}, size_t{49}, size_t{63}}) {
+      std::vector<float> x = RandomFloats(kCols, 3);
+      x[at] = bad;
+      Bytes row(ActivationRowBytes(ActivationKind::kQ8, kCols));
+      PrepareActivations(ActivationKind::kQ8, x.data(), kCols, row.data());
+      const auto* blocks = reinterpret_cast<const ActivationBlock*>(row.data());
+      EXPECT_TRUE(std::isfinite(blocks[0].scale) && std::isfinite(blocks[2].scale)) << bad;
+      EXPECT_TRUE(std::isnan(blocks[1].scale)) << bad;
+      EXPECT_TRUE(std::isnan(blocks[1].sum)) << bad;
+      for (size_t half = 0; half < 2; ++half) {
+        EXPECT_TRUE(std::isnan(blocks[1].half_sum[half])) << bad;
+        EXPECT_EQ(blocks[1].start[half], 0) << bad;
+      }
+      EXPECT_THAT(blocks[1].q, testing::Each(0)) << bad;
+    }
+  }
+}
+
+TEST_P(ActivationsTest, TinyBlocksAreZeros) {
+  std::vector<float> x(3 * kActivationBlock);
+  for (size_t i = 0; i < x.size(); ++i) {
+    constexpr float kSizes[] = {0x1p-149F, 0x1p-126F, 2e-30F};
+    x[i] = (i % 2 == 0 ? 1.0F : -0.5F) * kSizes[i / kActivationBlock];
+  }
+  Bytes row(ActivationRowBytes(ActivationKind::kQ8, x.size()));
+  PrepareActivations(ActivationKind::kQ8, x.data(), x.size(), row.data());
+  const auto* blocks = reinterpret_cast<const ActivationBlock*>(row.data());
+  for (size_t b = 0; b < 2; ++b) {
+    EXPECT_EQ(blocks[b].scale, 0);
+    EXPECT_EQ(blocks[b].sum, 0);
+    EXPECT_THAT(blocks[b].q, testing::Each(0));
+  }
+  EXPECT_FLOAT_EQ(blocks[2].scale, 2e-30F / 127);
+  EXPECT_EQ(blocks[2].q[0], 127);
+}
+
 INSTANTIATE_TEST_SUITE_P(All, ActivationsTest, testing::ValuesIn(SupportedTargets()),
-                         [](const auto& param_info) { return param_info.param; });
+                         TargetTestName);
+
+TEST(MatMulTypesTest, RunsTheseTypes) {
+  std::vector<std::string_view> names;
+  for (const GgmlType type : RunnableTypes()) names.push_back(NameOf(type));
+  EXPECT_THAT(names, testing::UnorderedElementsAre("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1",
+                                                   "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K",
+                                                   "Q6_K", "IQ4_NL", "IQ4_XS"));
+}
 
 TEST(MatMulTypesTest, TypesKnowTheirActivationsAndSizes) {
   EXPECT_TRUE(IsRunnable(GgmlType::kQ4_K));

@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <string>
+#include <vector>
+
 namespace quern {
 namespace {
 
@@ -21,8 +25,41 @@ TEST(TargetsTest, EachTargetCanBeForced) {
   ChooseBestTarget();
 }
 
+TEST(TargetsTest, QuestionsAndErrorsLeaveTheChoice) {
+  ASSERT_TRUE(ForceTarget(SupportedTargets().back()).has_value());
+  const std::string forced = ChosenTarget();
+  EXPECT_EQ(SupportedTargets().back(), forced);
+  EXPECT_EQ(ChosenTarget(), forced);
+  EXPECT_FALSE(ForceTarget("MMX").has_value());
+  EXPECT_EQ(ChosenTarget(), forced);
+  ChooseBestTarget();
+  EXPECT_EQ(ChosenTarget(), SupportedTargets().front());
+}
+
 #if defined(__x86_64__)
-TEST(TargetsTest, PlainCodeIsTheLastResort) { EXPECT_EQ(SupportedTargets().back(), "EMU128"); }
+// What the processor says, asked in another way than Highway does.
+TEST(TargetsTest, AreThoseOfTheProcessor) {
+  const bool sse4 = __builtin_cpu_supports("sse4.2") != 0 && __builtin_cpu_supports("pclmul") != 0;
+  const bool avx2 = sse4 && __builtin_cpu_supports("avx2") != 0 &&
+                    __builtin_cpu_supports("fma") != 0 && __builtin_cpu_supports("bmi2") != 0;
+  const bool avx3 =
+      avx2 && __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512vl") != 0 &&
+      __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
+      __builtin_cpu_supports("avx512cd") != 0;
+  const bool avx3_dl =
+      avx3 && __builtin_cpu_supports("avx512vnni") != 0 &&
+      __builtin_cpu_supports("avx512vbmi2") != 0 && __builtin_cpu_supports("avx512bitalg") != 0 &&
+      __builtin_cpu_supports("vpclmulqdq") != 0 && __builtin_cpu_supports("gfni") != 0;
+  const std::vector<std::string> targets = SupportedTargets();
+  const auto has = [&](const char* name) { return std::ranges::count(targets, name) == 1; };
+  EXPECT_EQ(has("SSE4"), sse4);
+  EXPECT_EQ(has("AVX2"), avx2);
+  EXPECT_EQ(has("AVX3"), avx3);
+  EXPECT_EQ(has("AVX3_DL"), avx3_dl);
+  EXPECT_EQ(has("AVX3_ZEN4"),
+            avx3_dl && __builtin_cpu_supports("avx512bf16") != 0 && __builtin_cpu_is("amd") != 0);
+  EXPECT_EQ(targets.back(), "EMU128") << "plain code is the last resort";
+}
 #endif
 
 TEST(TargetsTest, AnUnknownNameIsAnErrorThatListsTheNames) {
