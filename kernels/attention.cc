@@ -6,6 +6,8 @@
 #include <limits>
 #include <type_traits>
 
+#include "gguf/check.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/attention.cc"  // NOLINT(bugprone-suspicious-include)
 #include "hwy/foreach_target.h"                    // IWYU pragma: keep
@@ -407,6 +409,7 @@ void StoreKv(KvType type, const float* k, const float* v, size_t head_dim, size_
 }
 
 void AttendSplit(const AttentionArgs& args, size_t split, float* states) {
+  QUERN_DCHECK(args.head_dim % 2 == 0);
   HWY_DYNAMIC_DISPATCH(AttendSplit)(args, split, states);
 }
 

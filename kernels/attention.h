@@ -33,7 +33,7 @@ size_t AttentionStateFloats(size_t head_dim);
 /// The queries of consecutive tokens of one sequence, for the query heads that share one KV head.
 struct AttentionArgs {
   KvType type = KvType::kF16;
-  size_t head_dim = 0;
+  size_t head_dim = 0;       ///< even
   float scale = 0;           ///< of the scores, usually 1/sqrt(head_dim)
   const float* q = nullptr;  ///< query of token t and head h at q + t * q_stride + h * head_dim
   size_t q_stride = 0;       ///< floats
