@@ -5,6 +5,7 @@
 #include <string>
 #include <unordered_set>
 
+#include "gguf/printable.h"
 #include "kernels/reference.h"
 #include "runtime/thread_team.h"
 
@@ -113,8 +114,8 @@ class ModelLoader {
     for (const TensorInfo& tensor : file_.tensors()) {
       if (!status_) return;
       if (!used_.contains(std::string(tensor.name))) {
-        status_ = Fail(ErrorCode::kUnsupported, "{}: tensor '{}' has no place in architecture '{}'",
-                       file_.name(), tensor.name, model_.hparams_.arch);
+        status_ = Fail(ErrorCode::kUnsupported, "{}: tensor {} has no place in architecture {}",
+                       file_.name(), Quoted(tensor.name), Quoted(model_.hparams_.arch));
       }
     }
   }

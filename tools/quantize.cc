@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "gguf/printable.h"
 #include "runtime/cpu_limits.h"
 #include "runtime/quantizer.h"
 #include "tools/commands.h"
@@ -68,7 +69,8 @@ Result<int> Quantize(const QuantizeArguments& arguments) {
     options.progress = [&bar](const QuantizeProgress& progress) {
       bar.Show(
           static_cast<double>(progress.weights_done) / static_cast<double>(progress.weights_total),
-          fmt::format("{} {} -> {}", progress.tensor, NameOf(progress.from), NameOf(progress.to)));
+          fmt::format("{} {} -> {}", Printable(progress.tensor), NameOf(progress.from),
+                      NameOf(progress.to)));
     };
     return QuantizeFile(*source, arguments.output, options);
   }();

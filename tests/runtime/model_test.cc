@@ -110,6 +110,8 @@ TEST_F(ModelTest, NamesTheTensorThatIsWrong) {
             "tensor 'output.weight' is of type IQ2_S, which Quern does not run");
   EXPECT_THAT(Message({"output.weight", "blk.0.attn_q.bias", GgmlType::kF32, {256}}),
               EndsWith("'blk.0.attn_q.bias' has no place in architecture 'llama'"));
+  EXPECT_EQ(Message({"output.weight", "new\nline\x1b[2J", GgmlType::kF32, {256}}),
+            "tensor 'new\\nline\\x1b[2J' has no place in architecture 'llama'");
 }
 
 }  // namespace
