@@ -88,7 +88,7 @@ struct GgufFile::Impl {
           "{}: belongs to a split set of {}, expected a name like MODEL-00001-of-{:05}.gguf",
           Shown(name), count, count);
     }
-    const Result<uint64_t> number = first.GetUint(kSplitNumber);
+    const Result<uint64_t> number = SplitKey(first, kSplitNumber);
     if (!number) return tl::unexpected(number.error());
     const std::string first_path = SplitPath(split->prefix, 1, split->count);
     if (*number != 0) {
@@ -113,6 +113,13 @@ struct GgufFile::Impl {
     return {};
   }
 
+  /// A number that every file of a set must have.
+  static Result<uint64_t> SplitKey(const GgufFile& file, std::string_view key) {
+    Result<uint64_t> value = file.GetUint(key);
+    if (!value) value.error().code = ErrorCode::kCorruptFile;
+    return value;
+  }
+
   Status AddSplit(const std::string& path, uint32_t index, uint32_t count) {
     Result<GgufFile> file = OpenOne(path);
     if (!file && file.error().code == ErrorCode::kNotFound) {
@@ -123,7 +130,7 @@ struct GgufFile::Impl {
     const std::pair<std::string_view, uint64_t> expected_values[] = {{kSplitNumber, index},
                                                                      {kSplitCount, count}};
     for (const auto& [key, expected] : expected_values) {
-      const Result<uint64_t> value = file->GetUint(key);
+      const Result<uint64_t> value = SplitKey(*file, key);
       if (!value) return tl::unexpected(value.error());
       if (*value != expected) {
         return Fail(ErrorCode::kCorruptFile, "{}: key '{}': value {}, expected {}", Shown(path),

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "gguf/check.h"
+#include "gguf/mapping_watch.h"
 #include "gguf/printable.h"
 
 namespace quern {
@@ -60,18 +61,21 @@ Result<MappedFile> MappedFile::Open(const std::string& path) {
   Result<std::span<const std::byte>> bytes = Map(fd, shown_path);
   close(fd);
   if (!bytes) return Propagate(bytes);
+  WatchMapping(*bytes, shown_path);
   return MappedFile(*bytes);
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
-  std::swap(bytes_, other.bytes_);
+  const MappedFile old(std::exchange(bytes_, std::exchange(other.bytes_, {})));
   return *this;
 }
 
 MappedFile::~MappedFile() {
-  if (!bytes_.empty()) munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  if (bytes_.empty()) return;
+  UnwatchMapping(bytes_);
+  munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 
 bool MappedFile::Contains(std::span<const std::byte> bytes) const {

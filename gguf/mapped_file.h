@@ -9,7 +9,8 @@
 
 namespace quern {
 
-/// Owns one mapping. Movable; an object moved from maps nothing.
+/// Owns one mapping. Movable; an object moved from maps nothing. A file that becomes shorter while
+/// it is mapped ends the process with a message when what it lost is read (mapping_watch.h).
 class MappedFile {
  public:
   /// Errors: kNotFound without the file, kIo when it cannot be read, kCorruptFile when it is empty

@@ -20,6 +20,38 @@ constexpr int kMaxNames = 100;
 
 std::string Shown(const std::string& path) { return Printable(path, path.size()); }
 
+std::string FolderOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return path.substr(0, slash + 1);
+}
+
+std::string TemporaryPath(const std::string& path, int number) {
+  return fmt::format("{}.{}-{}.part", path, getpid(), number);
+}
+
+/// How the kernel lets a file without a name be linked into a folder.
+std::string DescriptorPath(int fd) { return fmt::format("/proc/self/fd/{}", fd); }
+
+/// Reads `bytes`, as the kernel does in write(), which reports a fault as an error.
+void Touch(std::span<const std::byte> bytes) {
+  const volatile std::byte* at = bytes.data();
+  for (size_t i = 0; i < bytes.size(); ++i) static_cast<void>(at[i]);
+}
+
+/// A new file in `folder` that has no name and goes away with its descriptor, or -1 where the
+/// system has no such files.
+int OpenNameless(const std::string& folder) {
+#ifdef O_TMPFILE
+  const int fd = open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+  if (fd >= 0 && access(DescriptorPath(fd).c_str(), F_OK) == 0) return fd;
+  if (fd >= 0) close(fd);  // no /proc, so no way to name it later
+#else
+  static_cast<void>(folder);
+#endif
+  return -1;
+}
+
 }  // namespace
 
 Result<OutputFile> OutputFile::Create(const std::string& path, uint64_t expected_bytes) {
@@ -28,14 +60,18 @@ Result<OutputFile> OutputFile::Create(const std::string& path, uint64_t expected
   if (stat(path.c_str(), &existing) == 0 && !S_ISREG(existing.st_mode)) {
     return Fail(ErrorCode::kInvalidArgument, "{}: exists and is not a regular file", Shown(path));
   }
+  const int nameless = OpenNameless(FolderOf(path));
+  Result<OutputFile> file = nameless >= 0 ? OutputFile(path, {}, nameless) : CreateNamed(path);
+  if (!file) return file;
+  if (Status status = file->Reserve(expected_bytes); !status) return Propagate(status);
+  return file;
+}
+
+Result<OutputFile> OutputFile::CreateNamed(const std::string& path) {
   for (int i = 0; i < kMaxNames; ++i) {
-    std::string temporary_path = fmt::format("{}.{}-{}.part", path, getpid(), i);
+    std::string temporary_path = TemporaryPath(path, i);
     const int fd = open(temporary_path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd >= 0) {
-      OutputFile file(path, std::move(temporary_path), fd);
-      if (Status status = file.Reserve(expected_bytes); !status) return Propagate(status);
-      return file;
-    }
+    if (fd >= 0) return OutputFile(path, std::move(temporary_path), fd);
     if (errno != EEXIST) break;
   }
   return Fail(ErrorCode::kIo, "{}: cannot create: {}", Shown(path), std::strerror(errno));
@@ -48,7 +84,7 @@ OutputFile::OutputFile(std::string path, std::string temporary_path, int fd)
 
 OutputFile::OutputFile(OutputFile&& other) noexcept
     : path_(std::move(other.path_)),
-      temporary_path_(std::move(other.temporary_path_)),
+      temporary_path_(std::exchange(other.temporary_path_, {})),
       fd_(std::exchange(other.fd_, -1)),
       buffer_(std::move(other.buffer_)) {}
 
@@ -80,26 +116,47 @@ Status OutputFile::Write(std::span<const std::byte> bytes) {
 }
 
 Status OutputFile::Commit() {
-  if (Status status = Flush(); !status) return status;
-  // No fsync: it would wait for gigabytes, and a crash of the machine at this moment costs only
-  // this new file.
-  if (close(std::exchange(fd_, -1)) != 0) {
-    const int error_number = errno;
-    std::remove(temporary_path_.c_str());
-    return SystemError(error_number);
+  Status status = Flush();
+  if (status) status = Publish();
+  Discard();
+  return status;
+}
+
+Status OutputFile::Publish() {
+  // A new file is not waited for, which could take minutes: when the machine stops now, only this
+  // file is lost. One that replaces another must be on the disk before that one goes.
+  const bool replaces = access(path_.c_str(), F_OK) == 0;
+  if (replaces && fsync(fd_) != 0) return SystemError(errno);
+  for (int i = 0; temporary_path_.empty() && i < kMaxNames; ++i) {
+    const std::string name = TemporaryPath(path_, i);
+    if (linkat(AT_FDCWD, DescriptorPath(fd_).c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) ==
+        0) {
+      temporary_path_ = name;
+    } else if (errno != EEXIST) {
+      break;
+    }
   }
-  if (std::rename(temporary_path_.c_str(), path_.c_str()) != 0) {
-    const int error_number = errno;
-    std::remove(temporary_path_.c_str());
-    return SystemError(error_number);
-  }
+  if (temporary_path_.empty()) return SystemError(errno);
+  if (close(std::exchange(fd_, -1)) != 0) return SystemError(errno);
+  if (std::rename(temporary_path_.c_str(), path_.c_str()) != 0) return SystemError(errno);
+  temporary_path_.clear();
+  if (replaces) SyncFolder();
   return {};
+}
+
+void OutputFile::SyncFolder() const {
+  const int folder = open(FolderOf(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return;
+  fsync(folder);  // a failure leaves the old file or the new one, both whole
+  close(folder);
 }
 
 Status OutputFile::WriteThrough(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const ssize_t written = write(fd_, bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
+    // The bytes lie in a mapped file that became shorter: reading them here says so.
+    if (written < 0 && errno == EFAULT) Touch(bytes);
     if (written < 0) {
       const int error_number = errno;
       Discard();
@@ -121,9 +178,8 @@ tl::unexpected<Error> OutputFile::SystemError(int error_number) const {
 }
 
 void OutputFile::Discard() {
-  if (fd_ < 0) return;
-  close(std::exchange(fd_, -1));
-  std::remove(temporary_path_.c_str());
+  if (fd_ >= 0) close(std::exchange(fd_, -1));
+  if (!temporary_path_.empty()) std::remove(std::exchange(temporary_path_, {}).c_str());
 }
 
 }  // namespace quern

@@ -5,6 +5,9 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -17,6 +20,7 @@ namespace {
 
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class GgufFileTest : public ::testing::Test {
  protected:
@@ -119,6 +123,10 @@ TEST_F(GgufFileTest, SplitsThatDoNotBelongTogetherAreErrors) {
               EndsWith("-00002-of-00003.gguf: key 'split.count': value 4, expected 3"));
   WriteSplit("m-00002-of-00003.gguf", {"b", -1, 3, 3});
   EXPECT_THAT(ErrorOf(first), EndsWith("-00002-of-00003.gguf: key 'split.no': missing"));
+  EXPECT_EQ(GgufFile::Open(Path(first)).error().code, ErrorCode::kCorruptFile);
+  WriteSplit("m-00002-of-00003.gguf", {"b", 1, -1, 3});
+  EXPECT_THAT(ErrorOf(first), EndsWith("-00002-of-00003.gguf: key 'split.count': missing"));
+  EXPECT_EQ(GgufFile::Open(Path(first)).error().code, ErrorCode::kCorruptFile);
   WriteSplit("m-00002-of-00003.gguf", {"a", 1, 3, 3});
   EXPECT_THAT(ErrorOf(first), EndsWith("tensor 'a': occurs twice"));
   WriteSplit("m-00002-of-00003.gguf", {"b", 1, 3, 3});
@@ -161,6 +169,50 @@ TEST_F(GgufFileTest, DroppedPagesComeBackFromTheFile) {
   file->DropPages(bytes.subspan(1, 10));
   file->DropPages({});
   EXPECT_TRUE(std::ranges::equal(bytes, data));
+}
+
+/// A file whose tensor 't' has 16 MB, opened, then cut to its first page.
+class ShrunkFileTest : public GgufFileTest {
+ protected:
+  void SetUp() override {
+    const std::vector<uint64_t> shape = {16 << 20};
+    GgufWriter writer;
+    writer.AddTensor("t", GgmlType::kI8, shape);
+    ASSERT_TRUE(writer.Open(Path("model.gguf")));
+    ASSERT_TRUE(writer.Write(std::vector<std::byte>(16 << 20)));
+    ASSERT_TRUE(writer.Finish());
+    file_.emplace(GgufFile::Open(Path("model.gguf")).value());
+    std::filesystem::resize_file(Path("model.gguf"), 4096);
+  }
+  std::span<const std::byte> Data() const { return file_->FindTensor("t")->data; }
+
+  std::optional<GgufFile> file_;
+};
+
+TEST_F(ShrunkFileTest, ReadingWhatIsGoneEndsWithAMessage) {
+  const auto read = [&] {
+    unsigned sum = 0;
+    for (const std::byte byte : Data()) sum += static_cast<unsigned>(byte);
+    std::printf("%u\n", sum);
+  };
+  EXPECT_EXIT(read(), ::testing::ExitedWithCode(1),
+              "error: .*/model.gguf: became shorter while it was read");
+}
+
+TEST_F(ShrunkFileTest, CopyingWhatIsGoneBlamesTheSource) {
+  const auto copy = [&] {
+    GgufWriter writer;
+    const std::vector<uint64_t> shape = {16 << 20};
+    writer.AddTensor("t", GgmlType::kI8, shape);
+    if (writer.Open(Path("copy.gguf")) && writer.Write(Data())) std::exit(0);
+    std::exit(2);
+  };
+  EXPECT_EXIT(copy(), ::testing::ExitedWithCode(1),
+              "error: .*/model.gguf: became shorter while it was read");
+}
+
+TEST_F(ShrunkFileTest, OtherBusErrorsGoWhereTheyWent) {
+  EXPECT_DEATH(std::raise(SIGBUS), Not(HasSubstr("became shorter")));
 }
 
 TEST_F(GgufFileTest, MemoryIsNeverDropped) {
