@@ -33,6 +33,13 @@ class ByteReader {
     return value;
   }
 
+  /// A view of the next `count` bytes.
+  std::optional<std::span<const std::byte>> ReadBytes(size_t count) {
+    if (remaining() < count) return std::nullopt;
+    position_ += count;
+    return bytes_.subspan(position_ - count, count);
+  }
+
   /// A length of 64 bits and as many bytes of text; a view of the bytes given.
   std::optional<std::string_view> ReadString() {
     const size_t start = position_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <iterator>
 
 #include "gguf/check.h"
 
@@ -41,6 +42,8 @@ std::optional<GgmlType> GgmlTypeFromName(std::string_view name) {
   }
   return std::nullopt;
 }
+
+GgmlType NewestGgmlType() { return std::end(kTypes)[-1].type; }
 
 const GgmlTypeTraits& TraitsOf(GgmlType type) {
   for (const TypeRow& row : kTypes) {

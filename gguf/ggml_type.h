@@ -27,6 +27,9 @@ std::optional<GgmlType> GgmlTypeFromId(uint32_t id);
 /// The type with this name ("Q4_K", any case), or nothing.
 std::optional<GgmlType> GgmlTypeFromName(std::string_view name);
 
+/// The type with the highest id.
+GgmlType NewestGgmlType();
+
 const GgmlTypeTraits& TraitsOf(GgmlType type);
 
 inline std::string_view NameOf(GgmlType type) { return TraitsOf(type).name; }

@@ -9,52 +9,13 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <variant>
 #include <vector>
 
 #include "gguf/ggml_type.h"
+#include "gguf/meta_value.h"
 #include "gguf/result.h"
 
 namespace quern {
-
-/// Value types of GGUF metadata, numbered as in the file.
-enum class MetaType : uint32_t {
-  kUint8 = 0,
-  kInt8 = 1,
-  kUint16 = 2,
-  kInt16 = 3,
-  kUint32 = 4,
-  kInt32 = 5,
-  kFloat32 = 6,
-  kBool = 7,
-  kString = 8,
-  kArray = 9,
-  kUint64 = 10,
-  kInt64 = 11,
-  kFloat64 = 12,
-};
-std::string_view NameOf(MetaType type);
-
-/// An array value. Integers, floats and bools are widened; strings are views of the file; arrays
-/// may nest.
-struct MetaArray {
-  MetaType element_type;
-  std::variant<std::vector<uint64_t>, std::vector<int64_t>, std::vector<double>, std::vector<bool>,
-               std::vector<std::string_view>, std::vector<MetaArray>>
-      elements;
-  size_t size() const;
-};
-
-/// One metadata value with its type in the file; numbers are held widened to 64 bits.
-struct MetaValue {
-  MetaType type;
-  std::variant<uint64_t, int64_t, double, bool, std::string_view, MetaArray> value;
-};
-
-struct MetaEntry {
-  std::string_view key;
-  MetaValue value;
-};
 
 /// A tensor of the file. shape[0] is the row length (columns, the fastest dimension); absent
 /// dimensions are 1.
@@ -70,6 +31,9 @@ struct TensorInfo {
   uint64_t n_rows() const { return shape[1] * shape[2] * shape[3]; }
   uint64_t n_elements() const { return shape[0] * n_rows(); }
 };
+
+/// Elements that a numeric array may have to be copied out; the largest vocabularies have fewer.
+inline constexpr size_t kMaxNumbers = 1 << 21;
 
 /// A GGUF file or split set. Immutable; all views live as long as it does. Movable, not copyable.
 /// Every count, length, offset, shape, type and alignment was checked against the file's size.
@@ -107,7 +71,7 @@ class GgufFile {
   Result<bool> GetBool(std::string_view key) const;
   Result<std::string_view> GetString(std::string_view key) const;
   Result<std::span<const std::string_view>> GetStrings(std::string_view key) const;
-  /// Any integer or float array.
+  /// Any integer or float array, of at most kMaxNumbers elements (else kUnsupported), widened.
   Result<std::vector<int64_t>> GetInts(std::string_view key) const;
   Result<std::vector<double>> GetFloats(std::string_view key) const;
 

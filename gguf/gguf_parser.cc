@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <optional>
-#include <type_traits>
 #include <utility>
 
 #include "gguf/byte_reader.h"
@@ -18,34 +17,17 @@ constexpr uint32_t kMaxDims = 4;
 constexpr uint64_t kMinEntryBytes = 8 + 4 + 1;       // key length, type, the shortest value
 constexpr uint64_t kMinTensorBytes = 8 + 4 + 4 + 8;  // name length, dimensions, type, offset
 
+/// Keys, tensors, and elements of arrays of strings and arrays take up to 80 bytes of memory each,
+/// but as little as 8 of the file. The bound on all together keeps a file of gigabytes from taking
+/// more than 300 MB for its metadata; the largest vocabularies have under a million strings.
+constexpr uint64_t kMaxItems = 1 << 21;
+
 /// Bytes that a value of this type takes at least.
 uint64_t MinBytes(MetaType type) {
-  switch (type) {
-    case MetaType::kUint8:
-    case MetaType::kInt8:
-    case MetaType::kBool:
-      return 1;
-    case MetaType::kUint16:
-    case MetaType::kInt16:
-      return 2;
-    case MetaType::kUint32:
-    case MetaType::kInt32:
-    case MetaType::kFloat32:
-      return 4;
-    case MetaType::kUint64:
-    case MetaType::kInt64:
-    case MetaType::kFloat64:
-    case MetaType::kString:
-      return 8;
-    case MetaType::kArray:
-      return 12;
-  }
-  return 1;
+  if (type == MetaType::kString) return 8;
+  if (type == MetaType::kArray) return 12;
+  return WidthOf(type);
 }
-
-template <typename T>
-using Widened = std::conditional_t<std::is_floating_point_v<T>, double,
-                                   std::conditional_t<std::is_signed_v<T>, int64_t, uint64_t>>;
 
 class Parser {
  public:
@@ -64,20 +46,36 @@ class Parser {
  private:
   /// An error at the part being parsed: "FILE: key 'NAME': TEXT", or "FILE: key 3 of 9: TEXT"
   /// before its name is known.
-  template <typename... Args>
-  tl::unexpected<Error> Corrupt(fmt::format_string<Args...> format, Args&&... args) const {
+  tl::unexpected<Error> FailHere(ErrorCode code, std::string_view text) const {
     std::string where = file_name_;
     if (!subject_.name.empty()) {
       where += fmt::format(": {} {}", subject_.kind, Quoted(subject_.name));
     } else if (subject_.count != 0) {
       where += fmt::format(": {} {} of {}", subject_.kind, subject_.number, subject_.count);
     }
-    return Fail(ErrorCode::kCorruptFile, "{}: {}", where,
-                fmt::format(format, std::forward<Args>(args)...));
+    return Fail(code, "{}: {}", where, text);
+  }
+
+  template <typename... Args>
+  tl::unexpected<Error> Corrupt(fmt::format_string<Args...> format, Args&&... args) const {
+    return FailHere(ErrorCode::kCorruptFile, fmt::format(format, std::forward<Args>(args)...));
+  }
+  template <typename... Args>
+  tl::unexpected<Error> Unsupported(fmt::format_string<Args...> format, Args&&... args) const {
+    return FailHere(ErrorCode::kUnsupported, fmt::format(format, std::forward<Args>(args)...));
   }
 
   tl::unexpected<Error> Truncated(std::string_view what) const {
     return Corrupt("the file ends at byte {} inside {}", bytes_.size(), what);
+  }
+
+  /// Counts `count` more of what takes memory of its own.
+  Status ClaimItems(uint64_t count) {
+    if (count > kMaxItems - n_items_) {
+      return Unsupported("keys, tensors, strings and arrays add up to more than {}", kMaxItems);
+    }
+    n_items_ += count;
+    return {};
   }
 
   Status ParseHeader() {
@@ -108,7 +106,7 @@ class Parser {
     }
     tensor_count_ = *tensor_count;
     entry_count_ = *entry_count;
-    return {};
+    return ClaimItems(tensor_count_ + entry_count_);
   }
 
   Status ParseMetadata() {
@@ -138,7 +136,8 @@ class Parser {
     }
     const uint64_t alignment = std::get<uint64_t>(value.value);
     if (!IsValidAlignment(alignment)) {
-      return Corrupt("alignment {}, expected a power of two of at least 8", alignment);
+      return Corrupt("alignment {}, expected a power of two from {} to {}", alignment,
+                     kMinAlignment, kMaxAlignment);
     }
     contents_.alignment = static_cast<uint32_t>(alignment);
     return {};
@@ -162,54 +161,36 @@ class Parser {
                    reader_.position(), reader_.remaining());
   }
 
-  Result<bool> ParseBool() {
-    const auto byte = reader_.Read<uint8_t>();
-    if (!byte) return Truncated("a bool");
-    if (*byte > 1) return Corrupt("a bool of value {}, expected 0 or 1", *byte);
-    return *byte == 1;
-  }
-
-  template <typename T>
-  Result<MetaValue> ParseNumber(MetaType type) {
-    const auto number = reader_.Read<T>();
-    if (!number) return Truncated(fmt::format("a value of type {}", NameOf(type)));
-    return MetaValue{type, static_cast<Widened<T>>(*number)};
+  Status CheckBools(std::span<const std::byte> bytes) const {
+    for (const std::byte byte : bytes) {
+      if (byte > std::byte{1}) {
+        return Corrupt("a bool of value {}, expected 0 or 1", static_cast<unsigned>(byte));
+      }
+    }
+    return {};
   }
 
   Result<MetaValue> ParseValue(MetaType type) {
-    switch (type) {
-      case MetaType::kUint8:
-        return ParseNumber<uint8_t>(type);
-      case MetaType::kInt8:
-        return ParseNumber<int8_t>(type);
-      case MetaType::kUint16:
-        return ParseNumber<uint16_t>(type);
-      case MetaType::kInt16:
-        return ParseNumber<int16_t>(type);
-      case MetaType::kUint32:
-        return ParseNumber<uint32_t>(type);
-      case MetaType::kInt32:
-        return ParseNumber<int32_t>(type);
-      case MetaType::kUint64:
-        return ParseNumber<uint64_t>(type);
-      case MetaType::kInt64:
-        return ParseNumber<int64_t>(type);
-      case MetaType::kFloat32:
-        return ParseNumber<float>(type);
-      case MetaType::kFloat64:
-        return ParseNumber<double>(type);
-      case MetaType::kBool:
-        return ParseBool().map([](bool value) { return MetaValue{MetaType::kBool, value}; });
-      case MetaType::kString:
-        return ParseString().map([](std::string_view text) {
-          return MetaValue{MetaType::kString, text};
-        });
-      case MetaType::kArray:
-        return ParseArray(1).map([](MetaArray&& array) {
-          return MetaValue{MetaType::kArray, std::move(array)};
-        });
+    if (type == MetaType::kString) {
+      return ParseString().map([](std::string_view text) {
+        return MetaValue{MetaType::kString, text};
+      });
     }
-    return Corrupt("unknown value type");
+    if (type == MetaType::kArray) {
+      return ParseArray(1).map([](MetaArray&& array) {
+        return MetaValue{MetaType::kArray, std::move(array)};
+      });
+    }
+    const auto bytes = reader_.ReadBytes(WidthOf(type));
+    if (!bytes) return Truncated(fmt::format("a value of type {}", NameOf(type)));
+    if (type == MetaType::kBool) {
+      if (Status status = CheckBools(*bytes); !status) return Propagate(status);
+    }
+    return std::visit(
+        [&](auto number) {
+          return MetaValue{type, number};
+        },
+        LoadNumber(type, bytes->data()));
   }
 
   Result<MetaArray> ParseArray(int depth) {
@@ -224,48 +205,22 @@ class Parser {
       return Corrupt("an array of {} elements of type {}, but {} bytes remain", *count,
                      NameOf(*type), reader_.remaining());
     }
-    switch (*type) {
-      case MetaType::kUint8:
-        return ParseNumbers<uint8_t>(*type, *count);
-      case MetaType::kInt8:
-        return ParseNumbers<int8_t>(*type, *count);
-      case MetaType::kUint16:
-        return ParseNumbers<uint16_t>(*type, *count);
-      case MetaType::kInt16:
-        return ParseNumbers<int16_t>(*type, *count);
-      case MetaType::kUint32:
-        return ParseNumbers<uint32_t>(*type, *count);
-      case MetaType::kInt32:
-        return ParseNumbers<int32_t>(*type, *count);
-      case MetaType::kUint64:
-        return ParseNumbers<uint64_t>(*type, *count);
-      case MetaType::kInt64:
-        return ParseNumbers<int64_t>(*type, *count);
-      case MetaType::kFloat32:
-        return ParseNumbers<float>(*type, *count);
-      case MetaType::kFloat64:
-        return ParseNumbers<double>(*type, *count);
-      case MetaType::kBool:
-        return ParseElements<bool>(*type, *count, [this] { return ParseBool(); });
-      case MetaType::kString:
-        return ParseElements<std::string_view>(*type, *count, [this] { return ParseString(); });
-      case MetaType::kArray:
-        return ParseElements<MetaArray>(*type, *count, [&] { return ParseArray(depth + 1); });
+    if (*type == MetaType::kString) {
+      return ParseElements<std::string_view>(*type, *count, [this] { return ParseString(); });
     }
-    return Corrupt("unknown array element type");
-  }
-
-  /// `count` numbers that are known to lie in the file.
-  template <typename T>
-  MetaArray ParseNumbers(MetaType type, uint64_t count) {
-    std::vector<Widened<T>> numbers(count);
-    for (auto& number : numbers)
-      number = static_cast<Widened<T>>(*reader_.Read<T>());  // NOLINT(bugprone-signed-char-misuse)
-    return {type, std::move(numbers)};
+    if (*type == MetaType::kArray) {
+      return ParseElements<MetaArray>(*type, *count, [&] { return ParseArray(depth + 1); });
+    }
+    const std::span<const std::byte> numbers = *reader_.ReadBytes(*count * WidthOf(*type));
+    if (*type == MetaType::kBool) {
+      if (Status status = CheckBools(numbers); !status) return Propagate(status);
+    }
+    return MetaArray{*type, numbers};
   }
 
   template <typename T, typename ParseElement>
   Result<MetaArray> ParseElements(MetaType type, uint64_t count, ParseElement parse_element) {
+    if (Status status = ClaimItems(count); !status) return Propagate(status);
     std::vector<T> elements;
     elements.reserve(count);
     for (uint64_t i = 0; i < count; ++i) {
@@ -308,7 +263,11 @@ class Parser {
     const auto offset = reader_.Read<uint64_t>();
     if (!type_id || !offset) return Truncated("the type and offset");
     const std::optional<GgmlType> type = GgmlTypeFromId(*type_id);
-    if (!type) return Corrupt("unknown tensor type id {}", *type_id);
+    if (!type) {
+      const GgmlType newest = NewestGgmlType();
+      return Unsupported("unknown tensor type id {}, expected one in use from 0 to {} ({})",
+                         *type_id, static_cast<uint32_t>(newest), NameOf(newest));
+    }
     tensor.type = *type;
     contents_.tensors.push_back(tensor);
     offsets_.push_back(*offset);
@@ -396,6 +355,7 @@ class Parser {
   Subject subject_;
   uint64_t tensor_count_ = 0;
   uint64_t entry_count_ = 0;
+  uint64_t n_items_ = 0;
   std::vector<uint64_t> offsets_;  ///< of each tensor, from the start of the data section
   GgufContents contents_;
 };

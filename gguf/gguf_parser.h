@@ -18,9 +18,14 @@ inline constexpr uint32_t kGgufVersion = 3;  ///< the version written; 2 differs
 inline constexpr uint32_t kDefaultAlignment = 32;
 inline constexpr std::string_view kAlignmentKey = "general.alignment";
 
-/// Alignments that the format allows and every reader accepts.
+/// Below the first, numbers in tensors would not be aligned; above the second, a file of a few
+/// bytes would ask for gigabytes of padding when it is copied. Files in use have 32.
+inline constexpr uint32_t kMinAlignment = 8;
+inline constexpr uint32_t kMaxAlignment = 1 << 16;
+
 constexpr bool IsValidAlignment(uint64_t alignment) {
-  return alignment >= 8 && alignment <= UINT32_MAX && (alignment & (alignment - 1)) == 0;
+  return alignment >= kMinAlignment && alignment <= kMaxAlignment &&
+         (alignment & (alignment - 1)) == 0;
 }
 
 /// What one file holds; names, strings and tensor data are views of its bytes.
@@ -32,7 +37,9 @@ struct GgufContents {
 };
 
 /// `name` stands for the file in messages. Takes memory of at most about 10 times the bytes of the
-/// header. Names may still repeat, which the index over all files of a set finds.
+/// header, and at most 300 MB. Errors: kCorruptFile, and kUnsupported for an unknown tensor type or
+/// more than two million keys, tensors, strings and arrays. Names may still repeat, which the index
+/// over all files of a set finds.
 Result<GgufContents> ParseGguf(std::span<const std::byte> bytes, std::string_view name);
 
 }  // namespace quern

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
+#include <map>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -17,6 +19,9 @@ namespace {
 using Bytes = std::vector<std::byte>;
 
 constexpr size_t kMaxDims = 4;
+
+/// Of a tensor, and of all together: sums of offsets and padding stay far from 2^64.
+constexpr uint64_t kMaxDataBytes = uint64_t{1} << 62;
 
 void Append(Bytes& out, const void* begin, size_t size) {
   const size_t old_size = out.size();
@@ -76,13 +81,15 @@ void AppendArray(Bytes& out, const MetaArray& array) {
   std::visit(
       [&](const auto& elements) {
         using T = typename std::decay_t<decltype(elements)>::value_type;
-        for (const auto& element : elements) {
-          if constexpr (std::is_same_v<T, MetaArray>) {
-            AppendArray(out, element);
-          } else if constexpr (std::is_same_v<T, std::string_view>) {
-            Append(out, element);
-          } else {
-            AppendNumber<T>(out, array.element_type, element);
+        if constexpr (std::is_same_v<T, std::byte>) {
+          Append(out, elements.data(), elements.size());
+        } else {
+          for (const T& element : elements) {
+            if constexpr (std::is_same_v<T, MetaArray>) {
+              AppendArray(out, element);
+            } else {
+              Append(out, element);
+            }
           }
         }
       },
@@ -127,7 +134,9 @@ struct GgufWriter::Impl {
   };
 
   std::vector<Entry> entries;
+  std::map<std::string, size_t, std::less<>> entry_of;  ///< by key, an index of `entries`
   std::vector<Tensor> tensors;
+  uint64_t tensor_bytes = 0;  ///< of all, without padding
   uint64_t alignment = kDefaultAlignment;
   Status misuse;  ///< the first bad key, shape or alignment; Open reports it
 
@@ -142,25 +151,26 @@ struct GgufWriter::Impl {
   void Set(std::string_view key, const MetaValue& value) {
     if (key.empty()) Reject("a metadata key is empty");
     if (key == kAlignmentKey) SetAlignment(value);
-    Bytes encoded = Encode(value);
-    const auto same = FindEntry(key);
-    if (same != entries.end()) {
-      same->value = std::move(encoded);
-    } else {
-      entries.push_back({std::string(key), std::move(encoded)});
-    }
+    const auto [place, is_new] = entry_of.try_emplace(std::string(key), entries.size());
+    if (is_new) entries.push_back({std::string(key), {}});
+    entries[place->second].value = Encode(value);
   }
 
-  std::vector<Entry>::iterator FindEntry(std::string_view key) {
-    return std::find_if(entries.begin(), entries.end(),
-                        [&](const Entry& entry) { return entry.key == key; });
+  void Remove(std::string_view key) {
+    const auto place = entry_of.find(key);
+    if (place == entry_of.end()) return;
+    const size_t removed = place->second;
+    entries.erase(entries.begin() + static_cast<ptrdiff_t>(removed));
+    entry_of.erase(place);
+    for (auto& [name, i] : entry_of) i -= i > removed ? 1 : 0;
+    if (key == kAlignmentKey) alignment = kDefaultAlignment;
   }
 
   void SetAlignment(const MetaValue& value) {
     const auto* held = std::get_if<uint64_t>(&value.value);
     if (value.type != MetaType::kUint32 || held == nullptr || !IsValidAlignment(*held)) {
-      return Reject(
-          fmt::format("key '{}': expected a uint32 power of two of at least 8", kAlignmentKey));
+      return Reject(fmt::format("key '{}': expected a uint32 power of two from {} to {}",
+                                kAlignmentKey, kMinAlignment, kMaxAlignment));
     }
     alignment = *held;
   }
@@ -174,17 +184,20 @@ struct GgufWriter::Impl {
       overflow |= __builtin_mul_overflow(n_elements, dim, &n_elements);
     }
     if (name.empty() || shape.size() > kMaxDims || overflow || n_elements == 0 ||
-        n_cols % traits.block_elements != 0 || n_elements > UINT64_MAX / 2 / traits.block_bytes) {
+        n_cols % traits.block_elements != 0 || n_elements > kMaxDataBytes / traits.block_bytes) {
       return Reject(fmt::format(
-          "tensor {}: shape {} of type {}, expected a name, 1 to {} dimensions and rows of whole "
+          "tensor {}: shape {} of type {}, expected a name, at most {} dimensions and rows of "
+          "whole "
           "blocks of {}",
           Quoted(name), fmt::join(shape, "x"), traits.name, kMaxDims, traits.block_elements));
     }
-    tensors.push_back({std::string(name),
-                       type,
-                       {shape.begin(), shape.end()},
-                       n_elements / traits.block_elements * traits.block_bytes,
-                       0});
+    const uint64_t n_bytes = n_elements / traits.block_elements * traits.block_bytes;
+    if (n_bytes > kMaxDataBytes - tensor_bytes) {
+      return Reject(
+          fmt::format("tensor {}: all together have over {} bytes", Quoted(name), kMaxDataBytes));
+    }
+    tensor_bytes += n_bytes;
+    tensors.push_back({std::string(name), type, {shape.begin(), shape.end()}, n_bytes, 0});
   }
 
   /// Sets the tensors' offsets and returns the bytes of the data section.
@@ -301,20 +314,16 @@ void GgufWriter::SetStrings(std::string_view key, std::span<const std::string> v
   impl_->Set(key, {MetaType::kArray, array});
 }
 void GgufWriter::SetInt32s(std::string_view key, std::span<const int32_t> values) {
-  const MetaArray array{MetaType::kInt32, std::vector<int64_t>(values.begin(), values.end())};
+  const MetaArray array{MetaType::kInt32, std::as_bytes(values)};
   impl_->Set(key, {MetaType::kArray, array});
 }
 void GgufWriter::SetFloat32s(std::string_view key, std::span<const float> values) {
-  const MetaArray array{MetaType::kFloat32, std::vector<double>(values.begin(), values.end())};
+  const MetaArray array{MetaType::kFloat32, std::as_bytes(values)};
   impl_->Set(key, {MetaType::kArray, array});
 }
 void GgufWriter::SetValue(std::string_view key, const MetaValue& value) { impl_->Set(key, value); }
 
-void GgufWriter::Remove(std::string_view key) {
-  const auto entry = impl_->FindEntry(key);
-  if (entry != impl_->entries.end()) impl_->entries.erase(entry);
-  if (key == kAlignmentKey) impl_->alignment = kDefaultAlignment;
-}
+void GgufWriter::Remove(std::string_view key) { impl_->Remove(key); }
 
 void GgufWriter::AddTensor(std::string_view name, GgmlType type, std::span<const uint64_t> shape) {
   impl_->AddTensor(name, type, shape);

@@ -14,7 +14,7 @@
 
 namespace quern {
 
-/// Use: set metadata and add tensors, Open, WriteTensor once per tensor in the order added, Finish.
+/// Use: set metadata and add tensors, Open, Write each tensor in the order added, Finish.
 /// The file appears under its name only at Finish; before that a temporary beside it holds the
 /// bytes, and it is removed when the writer goes away unfinished.
 class GgufWriter {
@@ -38,7 +38,7 @@ class GgufWriter {
   void SetValue(std::string_view key, const MetaValue& value);
   void Remove(std::string_view key);
 
-  /// `shape` as in TensorInfo: row length first, 1 to 4 dimensions.
+  /// `shape` as in TensorInfo: row length first, at most 4 dimensions; none for a scalar.
   void AddTensor(std::string_view name, GgmlType type, std::span<const uint64_t> shape);
 
   Status Open(const std::string& path);

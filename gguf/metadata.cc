@@ -44,25 +44,33 @@ Result<T> GetAs(const GgufFile& file, std::string_view key, std::string_view exp
   return *held;
 }
 
-/// An array's elements when they are held as T, else null.
-template <typename T>
-const std::vector<T>* ElementsOf(const MetaValue& value) {
-  const auto* array = std::get_if<MetaArray>(&value.value);
-  return array == nullptr ? nullptr : std::get_if<std::vector<T>>(&array->elements);
+/// The array under `key` when `is_wanted` takes its element type; `expected` says in messages what
+/// that stands for.
+template <typename IsWanted>
+Result<const MetaArray*> GetArray(const GgufFile& file, std::string_view key, IsWanted is_wanted,
+                                  std::string_view expected) {
+  Result<const MetaValue*> value = Require(file, key);
+  if (!value) return Propagate(value);
+  const auto* array = std::get_if<MetaArray>(&(*value)->value);
+  if (array == nullptr || !is_wanted(array->element_type)) {
+    return WrongType(file, key, **value, expected);
+  }
+  if (WidthOf(array->element_type) != 0 && array->size() > kMaxNumbers) {
+    return Fail(ErrorCode::kUnsupported, "{}: key {}: {} elements, expected at most {}",
+                Printable(file.name(), file.name().size()), Quoted(key), array->size(),
+                kMaxNumbers);
+  }
+  return array;
 }
+
+bool IsInteger(MetaType type) {
+  return WidthOf(type) != 0 && type != MetaType::kBool && type != MetaType::kFloat32 &&
+         type != MetaType::kFloat64;
+}
+bool IsFloat(MetaType type) { return type == MetaType::kFloat32 || type == MetaType::kFloat64; }
+bool IsString(MetaType type) { return type == MetaType::kString; }
 
 }  // namespace
-
-std::string_view NameOf(MetaType type) {
-  constexpr std::string_view kNames[] = {"uint8",  "int8",    "uint16", "int16",  "uint32",
-                                         "int32",  "float32", "bool",   "string", "array",
-                                         "uint64", "int64",   "float64"};
-  return kNames[static_cast<uint32_t>(type)];
-}
-
-size_t MetaArray::size() const {
-  return std::visit([](const auto& values) { return values.size(); }, elements);
-}
 
 Result<uint64_t> GgufFile::GetUint(std::string_view key) const {
   Result<const MetaValue*> value = Require(*this, key);
@@ -87,37 +95,37 @@ Result<std::string_view> GgufFile::GetString(std::string_view key) const {
 }
 
 Result<std::span<const std::string_view>> GgufFile::GetStrings(std::string_view key) const {
-  Result<const MetaValue*> value = Require(*this, key);
-  if (!value) return Propagate(value);
-  const auto* strings = ElementsOf<std::string_view>(**value);
-  if (strings == nullptr) return WrongType(*this, key, **value, "array of string");
-  return std::span<const std::string_view>(*strings);
+  Result<const MetaArray*> array = GetArray(*this, key, IsString, "array of string");
+  if (!array) return Propagate(array);
+  return std::span(std::get<std::vector<std::string_view>>((*array)->elements));
 }
 
 Result<std::vector<int64_t>> GgufFile::GetInts(std::string_view key) const {
-  Result<const MetaValue*> value = Require(*this, key);
-  if (!value) return Propagate(value);
-  if (const auto* held = ElementsOf<int64_t>(**value)) return *held;
-  const auto* held = ElementsOf<uint64_t>(**value);
-  if (held == nullptr) return WrongType(*this, key, **value, "array of integers");
-  std::vector<int64_t> ints;
-  ints.reserve(held->size());
-  for (const uint64_t number : *held) {
-    if (number > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
-      return Bad(*this, key,
-                 fmt::format("value {} at index {}, expected at most 2^63-1", number, ints.size()));
+  Result<const MetaArray*> array = GetArray(*this, key, IsInteger, "array of integers");
+  if (!array) return Propagate(array);
+  std::vector<int64_t> ints((*array)->size());
+  for (size_t i = 0; i < ints.size(); ++i) {
+    const MetaNumber number = (*array)->number(i);
+    if (const auto* held = std::get_if<int64_t>(&number)) {
+      ints[i] = *held;
+      continue;
     }
-    ints.push_back(static_cast<int64_t>(number));
+    const auto unsigned_number = std::get<uint64_t>(number);
+    if (unsigned_number > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
+      return Bad(*this, key,
+                 fmt::format("value {} at index {}, expected at most 2^63-1", unsigned_number, i));
+    }
+    ints[i] = static_cast<int64_t>(unsigned_number);
   }
   return ints;
 }
 
 Result<std::vector<double>> GgufFile::GetFloats(std::string_view key) const {
-  Result<const MetaValue*> value = Require(*this, key);
-  if (!value) return Propagate(value);
-  const auto* held = ElementsOf<double>(**value);
-  if (held == nullptr) return WrongType(*this, key, **value, "array of floats");
-  return *held;
+  Result<const MetaArray*> array = GetArray(*this, key, IsFloat, "array of floats");
+  if (!array) return Propagate(array);
+  std::vector<double> floats((*array)->size());
+  for (size_t i = 0; i < floats.size(); ++i) floats[i] = std::get<double>((*array)->number(i));
+  return floats;
 }
 
 Result<uint64_t> GgufFile::GetUintOr(std::string_view key, uint64_t fallback) const {

@@ -8,7 +8,9 @@
 #include <span>
 #include <vector>
 
+#include "gguf/gguf_parser.h"
 #include "gguf/gguf_writer.h"
+#include "gguf/printable.h"
 #include "kernels/quantize.h"
 #include "kernels/reference.h"
 #include "runtime/thread_team.h"
@@ -51,8 +53,8 @@ class Quantizer {
     for (const TensorInfo& tensor : source_.tensors()) {
       const GgmlType type = ChooseTensorType(*options_.recipe, options_.pure, shape_, tensor);
       if (type != tensor.type && !IsDequantizable(tensor.type)) {
-        return Fail(ErrorCode::kUnsupported, "{}: tensor '{}' is of type {}, which cannot be read",
-                    source_.name(), tensor.name, NameOf(tensor.type));
+        return Fail(ErrorCode::kUnsupported, "{}: tensor {} is of type {}, which cannot be read",
+                    source_.name(), Quoted(tensor.name), NameOf(tensor.type));
       }
       types_.push_back(type);
       writer_.AddTensor(tensor.name, type, std::span(tensor.shape).first(tensor.n_dims));
@@ -69,7 +71,9 @@ class Quantizer {
 
   void SetMetadata() {
     for (const MetaEntry& entry : source_.metadata()) {
-      if (!entry.key.starts_with("split.")) writer_.SetValue(entry.key, entry.value);
+      // The default alignment serves every reader; the source's might waste space.
+      if (entry.key == kAlignmentKey || entry.key.starts_with("split.")) continue;
+      writer_.SetValue(entry.key, entry.value);
     }
     writer_.SetUint32("general.quantization_version", kQuantizationVersion);
     writer_.SetUint32("general.file_type", options_.recipe->file_type);
@@ -129,8 +133,8 @@ class Quantizer {
     const auto bad =
         std::ranges::find_if(weights, [&](float w) { return !(std::abs(w) <= largest); });
     return Fail(ErrorCode::kCorruptFile,
-                "{}: tensor '{}' has {} at row {}, column {}; {} holds finite values up to {:.6g}",
-                source_.name(), tensor.name, *bad, row, bad - weights.begin(), NameOf(type),
+                "{}: tensor {} has {} at row {}, column {}; {} holds finite values up to {:.6g}",
+                source_.name(), Quoted(tensor.name), *bad, row, bad - weights.begin(), NameOf(type),
                 largest);
   }
 

@@ -38,10 +38,10 @@ struct QuantizeSummary {
 };
 
 /// Writes `source` to `path`, quantized. Metadata stays as it is but for general.file_type,
-/// general.quantization_version and the split keys. Memory: one slab of rows, whatever the size of
-/// the model. An existing file is replaced when the new one is complete. Errors: kInvalidArgument
-/// when `path` is the source, kUnsupported for a source type that does not run, kCorruptFile for
-/// weights that are not finite or too large for the type.
+/// general.quantization_version, and the alignment and split keys, which go. Memory: one slab of
+/// rows, whatever the size of the model. An existing file is replaced when the new one is complete.
+/// Errors: kInvalidArgument when `path` is the source, kUnsupported for a source type that does not
+/// run, kCorruptFile for weights that are not finite or too large for the type.
 Result<QuantizeSummary> QuantizeFile(const GgufFile& source, const std::string& path,
                                      const QuantizeOptions& options);
 

@@ -15,22 +15,22 @@ using Json = nlohmann::ordered_json;  // keys stay in the order of the file
 constexpr size_t kMaxElements = 64;
 constexpr size_t kFirstElements = 16;
 
+Json ArrayJson(const MetaArray& array, size_t max_elements);
+
+Json ElementJson(const MetaArray& array, size_t i, size_t max_elements) {
+  if (const auto* strings = std::get_if<std::vector<std::string_view>>(&array.elements)) {
+    return (*strings)[i];
+  }
+  if (const auto* arrays = std::get_if<std::vector<MetaArray>>(&array.elements)) {
+    return ArrayJson((*arrays)[i], max_elements);
+  }
+  return std::visit([](auto number) { return Json(number); }, array.number(i));
+}
+
 Json ArrayJson(const MetaArray& array, size_t max_elements) {
   Json json = Json::array();
-  std::visit(
-      [&](const auto& elements) {
-        using T = typename std::decay_t<decltype(elements)>::value_type;
-        const size_t count = std::min(elements.size(), max_elements);
-        for (size_t i = 0; i < count; ++i) {
-          const T& element = elements[i];
-          if constexpr (std::is_same_v<T, MetaArray>) {
-            json.push_back(ArrayJson(element, max_elements));
-          } else {
-            json.push_back(element);
-          }
-        }
-      },
-      array.elements);
+  const size_t count = std::min(array.size(), max_elements);
+  for (size_t i = 0; i < count; ++i) json.push_back(ElementJson(array, i, max_elements));
   return json;
 }
 

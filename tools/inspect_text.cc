@@ -20,41 +20,42 @@ constexpr size_t kMaxValueBytes = 60;
 constexpr size_t kMaxElementBytes = 24;
 constexpr size_t kWhole = std::numeric_limits<size_t>::max();
 
-std::string FormatArray(const MetaArray& array, bool full);
-
 template <typename T>
-std::string FormatElement(MetaType type, const T& element, bool full) {
-  if constexpr (std::is_same_v<T, MetaArray>) {
-    return FormatArray(element, full);
-  } else if constexpr (std::is_same_v<T, std::string_view>) {
-    return Quoted(element, full ? kWhole : kMaxElementBytes);
-  } else if constexpr (std::is_same_v<T, bool>) {
-    return element ? "true" : "false";
+std::string FormatNumber(MetaType type, T number) {
+  if constexpr (std::is_same_v<T, bool>) {
+    return number ? "true" : "false";
   } else if (type == MetaType::kFloat32) {
     // The shortest digits that give the number back in its own width: 0.1, not 0.10000000149011612.
-    return fmt::format("{}", static_cast<float>(element));
+    return fmt::format("{}", static_cast<float>(number));
   } else {
-    return fmt::format("{}", element);
+    return fmt::format("{}", number);
   }
+}
+
+std::string FormatArray(const MetaArray& array, bool full);
+
+std::string FormatElement(const MetaArray& array, size_t i, bool full) {
+  if (const auto* strings = std::get_if<std::vector<std::string_view>>(&array.elements)) {
+    return Quoted((*strings)[i], full ? kWhole : kMaxElementBytes);
+  }
+  if (const auto* arrays = std::get_if<std::vector<MetaArray>>(&array.elements)) {
+    return FormatArray((*arrays)[i], full);
+  }
+  return std::visit([&](auto number) { return FormatNumber(array.element_type, number); },
+                    array.number(i));
 }
 
 std::string FormatArray(const MetaArray& array, bool full) {
   std::string text = "[";
-  std::visit(
-      [&](const auto& elements) {
-        using T = typename std::decay_t<decltype(elements)>::value_type;
-        for (size_t i = 0; i < elements.size(); ++i) {
-          const T& element = elements[i];
-          const std::string next = FormatElement<T>(array.element_type, element, full);
-          if (i != 0) text += ", ";
-          if (!full && text.size() + next.size() > kMaxValueBytes) {
-            text += "...";
-            break;
-          }
-          text += next;
-        }
-      },
-      array.elements);
+  for (size_t i = 0; i < array.size(); ++i) {
+    const std::string next = FormatElement(array, i, full);
+    if (i != 0) text += ", ";
+    if (!full && text.size() + next.size() > kMaxValueBytes) {
+      text += "...";
+      break;
+    }
+    text += next;
+  }
   return text + "]";
 }
 
@@ -64,8 +65,10 @@ std::string FormatValue(const MetaValue& value, bool full) {
         using T = std::decay_t<decltype(held)>;
         if constexpr (std::is_same_v<T, std::string_view>) {
           return Printable(held, full ? kWhole : kMaxValueBytes);
+        } else if constexpr (std::is_same_v<T, MetaArray>) {
+          return FormatArray(held, full);
         } else {
-          return FormatElement<T>(value.type, held, full);
+          return FormatNumber(value.type, held);
         }
       },
       value.value);

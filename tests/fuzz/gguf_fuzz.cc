@@ -31,9 +31,17 @@ std::vector<std::byte> Seed() {
   writer.SetBool("b", true);
   writer.SetStrings("s", std::vector<std::string>{"a", "bc"});
   writer.SetInt32s("i", std::vector<int32_t>{1, -2});
-  const MetaArray inner{MetaType::kUint8, std::vector<uint64_t>{1, 2}};
-  writer.SetValue(
-      "n", {MetaType::kArray, MetaArray{MetaType::kArray, std::vector<MetaArray>{inner, inner}}});
+  // Bytes that hold two elements of every numeric type, bools among them.
+  const std::vector<uint8_t> numbers = {1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0};
+  std::vector<MetaArray> arrays;
+  for (uint32_t id = 0; id <= static_cast<uint32_t>(MetaType::kFloat64); ++id) {
+    const auto type = static_cast<MetaType>(id);
+    if (WidthOf(type) == 0) continue;
+    const auto bytes = std::as_bytes(std::span(numbers)).first(2 * WidthOf(type));
+    arrays.push_back({type, bytes});
+    writer.SetValue(NameOf(type), {MetaType::kArray, arrays.back()});
+  }
+  writer.SetValue("n", {MetaType::kArray, MetaArray{MetaType::kArray, arrays}});
   const std::vector<uint64_t> matrix = {32, 2};
   const std::vector<uint64_t> vector = {3};
   writer.AddTensor("m", GgmlType::kQ4_0, matrix);
@@ -81,18 +89,21 @@ std::vector<std::byte> Rewrite(const GgufFile& file) {
   return header;
 }
 
+/// One line of text: nothing to escape but the backslashes and quotes of what was escaped.
+bool IsPrintable(std::string text) {
+  std::erase(text, '\\');
+  return Printable(text, text.size()) == text;
+}
+
 void TestBytes(std::span<const std::byte> bytes) {
   const Result<GgufFile> file = GgufFile::FromMemory(bytes, "fuzz");
   if (!file) {
     const std::string& message = file.error().message;
-    // One line of printable text: nothing left to escape but the backslashes of what was escaped.
     Require(message.size() < 1000);
-    Require(message.find('\n') == std::string::npos && message.find('\x1b') == std::string::npos);
+    Require(IsPrintable(message));
     return;
   }
   UseAll(*file);
-  constexpr uint32_t kMaxAlignment = 4096;  // a larger one makes this test's copy large
-  if (file->alignment() > kMaxAlignment) return;
   const std::vector<std::byte> copy = Rewrite(*file);
   const Result<GgufFile> again = GgufFile::FromMemory(copy, "copy");
   Require(again.has_value());

@@ -1,10 +1,12 @@
 // What the writer writes, the reader reads back: values, types, shapes and bytes.
 #include "gguf/gguf_writer.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
@@ -112,27 +114,27 @@ TEST_F(GgufWriterTest, RoundTrip) {
 /// Every value type, arrays of each, and arrays in arrays, as one file's header.
 std::vector<std::byte> HeaderOfAllTypes() {
   GgufWriter writer;
-  const auto set = [&](MetaType type, auto value, auto elements) {
+  const auto set = [&]<typename T>(MetaType type, auto value, const std::vector<T>& elements) {
     const std::string name(NameOf(type));
     writer.SetValue(name, {type, value});
-    writer.SetValue(name + ".array", {MetaType::kArray, MetaArray{type, elements}});
+    writer.SetValue(name + ".array",
+                    {MetaType::kArray, MetaArray{type, std::as_bytes(std::span(elements))}});
   };
-  using Uints = std::vector<uint64_t>;
-  using Ints = std::vector<int64_t>;
-  using Doubles = std::vector<double>;
-  set(MetaType::kUint8, uint64_t{255}, Uints{0, 255});
-  set(MetaType::kInt8, int64_t{-128}, Ints{-128, 127});
-  set(MetaType::kUint16, uint64_t{65535}, Uints{0, 65535});
-  set(MetaType::kInt16, int64_t{-32768}, Ints{-32768, 32767});
-  set(MetaType::kUint32, uint64_t{UINT32_MAX}, Uints{0, UINT32_MAX});
-  set(MetaType::kInt32, int64_t{INT32_MIN}, Ints{INT32_MIN, INT32_MAX});
-  set(MetaType::kUint64, uint64_t{UINT64_MAX}, Uints{0, UINT64_MAX});
-  set(MetaType::kInt64, int64_t{INT64_MIN}, Ints{INT64_MIN, INT64_MAX});
-  set(MetaType::kFloat32, double{1.5F}, Doubles{0.1F, -0.0, INFINITY, NAN});
-  set(MetaType::kFloat64, 1e300, Doubles{0.1, -0.0, -INFINITY, NAN});
-  set(MetaType::kBool, true, std::vector<bool>{true, false, true});
-  set(MetaType::kString, std::string_view("text"), std::vector<std::string_view>{"", "a\xff"});
-  const MetaArray inner{MetaType::kInt16, Ints{-1, 2}};
+  set(MetaType::kUint8, uint64_t{255}, std::vector<uint8_t>{0, 255});
+  set(MetaType::kInt8, int64_t{-128}, std::vector<int8_t>{-128, 127});
+  set(MetaType::kUint16, uint64_t{65535}, std::vector<uint16_t>{0, 65535});
+  set(MetaType::kInt16, int64_t{-32768}, std::vector<int16_t>{-32768, 32767});
+  set(MetaType::kUint32, uint64_t{UINT32_MAX}, std::vector<uint32_t>{0, UINT32_MAX});
+  set(MetaType::kInt32, int64_t{INT32_MIN}, std::vector<int32_t>{INT32_MIN, INT32_MAX});
+  set(MetaType::kUint64, uint64_t{UINT64_MAX}, std::vector<uint64_t>{0, UINT64_MAX});
+  set(MetaType::kInt64, int64_t{INT64_MIN}, std::vector<int64_t>{INT64_MIN, INT64_MAX});
+  set(MetaType::kFloat32, double{1.5F}, std::vector<float>{0.1F, -0.0F, INFINITY, NAN});
+  set(MetaType::kFloat64, 1e300, std::vector<double>{0.1, -0.0, -INFINITY, NAN});
+  set(MetaType::kBool, true, std::vector<uint8_t>{1, 0, 1});
+  writer.SetString("string", "text");
+  writer.SetStrings("string.array", std::vector<std::string>{"", "a\xff"});
+  const std::vector<int16_t> numbers{-1, 2};
+  const MetaArray inner{MetaType::kInt16, std::as_bytes(std::span(numbers))};
   const MetaArray empty{MetaType::kString, std::vector<std::string_view>{}};
   const MetaArray nested{MetaType::kArray, std::vector<MetaArray>{inner, empty}};
   const MetaArray outer{MetaType::kArray, std::vector<MetaArray>{nested, nested}};
@@ -153,13 +155,41 @@ TEST_F(GgufWriterTest, EveryMetadataTypeIsCopiedBitForBit) {
   EXPECT_EQ(file->GetUint("uint64").value(), UINT64_MAX);
   EXPECT_EQ(file->GetFloat("float64").value(), 1e300);
   EXPECT_THAT(file->GetInts("int8.array").value(), ElementsAre(-128, 127));
+  EXPECT_THAT(file->GetInts("uint8.array").value(), ElementsAre(0, 255));
+  EXPECT_THAT(file->GetInts("uint16.array").value(), ElementsAre(0, 65535));
+  EXPECT_THAT(file->GetInts("int64.array").value(), ElementsAre(INT64_MIN, INT64_MAX));
+  const auto& bools = std::get<MetaArray>(file->Find("bool.array")->value);
+  EXPECT_TRUE(std::get<bool>(bools.number(0)) && std::get<bool>(bools.number(2)));
+  EXPECT_FALSE(std::get<bool>(bools.number(1)));
   EXPECT_THAT(file->GetStrings("string.array").value(), ElementsAre("", "a\xff"));
   const auto& nested = std::get<MetaArray>(file->Find("nested")->value);
   const auto& outer = std::get<std::vector<MetaArray>>(nested.elements);
   ASSERT_EQ(outer.size(), 2U);
   const auto& inner = std::get<std::vector<MetaArray>>(outer[1].elements);
-  EXPECT_THAT(std::get<std::vector<int64_t>>(inner[0].elements), ElementsAre(-1, 2));
+  ASSERT_EQ(inner[0].size(), 2U);
+  EXPECT_EQ(std::get<int64_t>(inner[0].number(0)), -1);
+  EXPECT_EQ(std::get<int64_t>(inner[0].number(1)), 2);
   EXPECT_EQ(inner[1].size(), 0U);
+}
+
+TEST_F(GgufWriterTest, KeysKeepTheirPlaces) {
+  GgufWriter writer;
+  for (const char* key : {"a", "b", "c", "d"}) writer.SetString(key, key);
+  writer.Remove("b");
+  writer.Remove("none");
+  writer.SetUint32("d", 4);
+  writer.SetUint32("b", 2);
+  writer.SetUint32("a", 1);
+  const std::vector<std::byte> bytes = writer.Header();
+  const Result<GgufFile> file = GgufFile::FromMemory(bytes, "f");
+  ASSERT_TRUE(file) << file.error().message;
+  std::vector<std::string_view> keys;
+  for (const MetaEntry& entry : file->metadata()) keys.push_back(entry.key);
+  EXPECT_THAT(keys, ElementsAre("a", "c", "d", "b"));
+  EXPECT_EQ(file->GetUint("a").value(), 1U);
+  EXPECT_EQ(file->GetString("c").value(), "c");
+  EXPECT_EQ(file->GetUint("d").value(), 4U);
+  EXPECT_EQ(file->GetUint("b").value(), 2U);
 }
 
 TEST_F(GgufWriterTest, ReaderAndWriterAgreeOnEveryAlignment) {
@@ -226,6 +256,15 @@ TEST_F(GgufWriterTest, BadTensorsAndKeysAreReportedAtOpen) {
               HasSubstr("tensor 't': added twice"));
   EXPECT_THAT(message_of([&](auto& w) { w.SetUint32("general.alignment", 12); }),
               HasSubstr("power of two"));
+  EXPECT_THAT(message_of([&](auto& w) { w.SetUint32("general.alignment", 1 << 17); }),
+              HasSubstr("from 8 to 65536"));
+  const std::vector<uint64_t> half = {1ULL << 61};
+  EXPECT_THAT(message_of([&](auto& w) {
+                w.AddTensor("s", GgmlType::kI8, half);
+                w.AddTensor("t", GgmlType::kI8, half);
+                w.AddTensor("u", GgmlType::kI8, odd);
+              }),
+              HasSubstr("tensor 'u': all together have over 4611686018427387904 bytes"));
   EXPECT_THAT(message_of([&](auto& w) { w.SetBool("", true); }), HasSubstr("key is empty"));
   EXPECT_THAT(FilesIn(dir_.path()), IsEmpty());
 }
@@ -246,11 +285,13 @@ TEST_F(GgufWriterTest, TooFewOrTooManyBytesAreErrors) {
 }
 
 TEST_F(GgufWriterTest, WhereItCannotWriteItSaysSoAndLeavesNothing) {
+  std::filesystem::create_directory(dir_.File("folder"));
   GgufWriter writer;
   EXPECT_THAT(writer.Open(dir_.File("none/model.gguf")).error().message,
               HasSubstr("none/model.gguf: cannot create: No such file or directory"));
-  EXPECT_THAT(writer.Open(dir_.path()).error().message, HasSubstr("not a regular file"));
+  EXPECT_THAT(writer.Open(dir_.File("folder")).error().message, HasSubstr("not a regular file"));
   EXPECT_EQ(writer.Open("/dev/null").error().code, ErrorCode::kInvalidArgument);
+  EXPECT_THAT(FilesIn(dir_.path()), ElementsAre("folder"));
 }
 
 /// Lets no file grow beyond `bytes` while it lives: the nearest to a full disk that needs no
@@ -303,6 +344,47 @@ TEST_F(GgufWriterTest, AFailedWriteLeavesTheOldFile) {
   EXPECT_EQ(std::filesystem::file_size(path_), 3U);
 }
 
+TEST_F(GgufWriterTest, AProcessThatEndsLeavesNothing) {
+  const int probe = open(dir_.path().c_str(), O_TMPFILE | O_WRONLY, 0666);
+  if (probe < 0) GTEST_SKIP() << "the file system has no files without names";
+  close(probe);
+  const auto write_and_end = [&] {
+    GgufWriter writer;
+    const std::vector<uint64_t> shape = {8 << 20};
+    writer.AddTensor("big", GgmlType::kI8, shape);
+    const bool written =
+        writer.Open(path_).has_value() && writer.Write(Pattern(5 << 20)).has_value();
+    _exit(written ? 7 : 1);  // as a signal would: no destructor runs
+  };
+  EXPECT_EXIT(write_and_end(), ::testing::ExitedWithCode(7), "");
+  EXPECT_THAT(FilesIn(dir_.path()), IsEmpty());
+}
+
+TEST_F(GgufWriterTest, TheFileHasTheUsualRights) {
+  const mode_t before = umask(027);
+  GgufWriter writer;
+  writer.SetBool("new", true);
+  ASSERT_TRUE(writer.Open(path_));
+  ASSERT_TRUE(writer.Finish());
+  umask(before);
+  struct stat info {};
+  ASSERT_EQ(stat(path_.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777U, 0640U);
+}
+
+TEST_F(GgufWriterTest, AFolderThatCannotBeWrittenIsAnErrorAtFinish) {
+  const std::string folder = dir_.File("folder");
+  std::filesystem::create_directory(folder);
+  GgufWriter writer;
+  ASSERT_TRUE(writer.Open(folder + "/model.gguf"));
+  std::filesystem::remove_all(folder);
+  const Status status = writer.Finish();
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().message,
+            folder + "/model.gguf: cannot write: No such file or directory");
+  EXPECT_THAT(FilesIn(dir_.path()), IsEmpty());
+}
+
 TEST_F(GgufWriterTest, ReplacesAFileAtFinish) {
   std::ofstream(path_) << "old";
   GgufWriter writer;
@@ -311,6 +393,7 @@ TEST_F(GgufWriterTest, ReplacesAFileAtFinish) {
   EXPECT_EQ(std::filesystem::file_size(path_), 3U);
   ASSERT_TRUE(writer.Finish());
   EXPECT_TRUE(GgufFile::Open(path_)->GetBool("new").value());
+  EXPECT_THAT(FilesIn(dir_.path()), ElementsAre("model.gguf"));
 }
 
 }  // namespace

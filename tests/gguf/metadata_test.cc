@@ -2,6 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
 #include "gguf/gguf_file.h"
 #include "gguf/gguf_writer.h"
 
@@ -24,8 +29,20 @@ class MetadataTest : public ::testing::Test {
     writer.SetStrings("strings", std::vector<std::string>{"a", "b"});
     writer.SetInt32s("ints", std::vector<int32_t>{1, -2});
     writer.SetFloat32s("floats", std::vector<float>{0.25F});
-    writer.SetValue("uints", {MetaType::kArray,
-                              MetaArray{MetaType::kUint64, std::vector<uint64_t>{1, UINT64_MAX}}});
+    const std::vector<uint64_t> uints{1, UINT64_MAX};
+    writer.SetValue(
+        "uints", {MetaType::kArray, MetaArray{MetaType::kUint64, std::as_bytes(std::span(uints))}});
+    writer.SetValue("uint8", {MetaType::kUint8, uint64_t{255}});
+    writer.SetValue("int8", {MetaType::kInt8, int64_t{127}});
+    writer.SetValue("uint16", {MetaType::kUint16, uint64_t{65535}});
+    writer.SetValue("int16", {MetaType::kInt16, int64_t{-32768}});
+    writer.SetValue("int64", {MetaType::kInt64, int64_t{INT64_MAX}});
+    const std::vector<uint8_t> many(kMaxNumbers + 1, 1);
+    writer.SetValue(
+        "many", {MetaType::kArray, MetaArray{MetaType::kUint8, std::as_bytes(std::span(many))}});
+    writer.SetValue(
+        "most", {MetaType::kArray,
+                 MetaArray{MetaType::kUint8, std::as_bytes(std::span(many).first(kMaxNumbers))}});
     bytes_ = writer.Header();
     Result<GgufFile> file = GgufFile::FromMemory(bytes_, "f");
     ASSERT_TRUE(file) << file.error().message;
@@ -40,6 +57,12 @@ TEST_F(MetadataTest, IntegersOfAnyWidthAndSign) {
   EXPECT_EQ(file_->GetUint("uint").value(), 7U);
   EXPECT_EQ(file_->GetUint("int").value(), 8U);
   EXPECT_EQ(file_->GetUint("big").value(), UINT64_MAX);
+  EXPECT_EQ(file_->GetUint("uint8").value(), 255U);
+  EXPECT_EQ(file_->GetUint("int8").value(), 127U);
+  EXPECT_EQ(file_->GetUint("uint16").value(), 65535U);
+  EXPECT_EQ(file_->GetUint("int64").value(), static_cast<uint64_t>(INT64_MAX));
+  EXPECT_EQ(file_->GetUint("int16").error().message,
+            "f: key 'int16': value -32768, expected 0 to 2^64-1");
   const Result<uint64_t> negative = file_->GetUint("negative");
   ASSERT_FALSE(negative);
   EXPECT_EQ(negative.error().code, ErrorCode::kCorruptFile);
@@ -78,6 +101,14 @@ TEST_F(MetadataTest, Arrays) {
   EXPECT_THAT(file_->GetFloats("floats").value(), ElementsAre(0.25));
   EXPECT_EQ(file_->GetInts("uints").error().message,
             "f: key 'uints': value 18446744073709551615 at index 1, expected at most 2^63-1");
+}
+
+TEST_F(MetadataTest, NumbersAreCopiedOutUpToABound) {
+  EXPECT_EQ(file_->GetInts("most").value().size(), kMaxNumbers);
+  const auto many = file_->GetInts("many");
+  ASSERT_FALSE(many);
+  EXPECT_EQ(many.error().code, ErrorCode::kUnsupported);
+  EXPECT_EQ(many.error().message, "f: key 'many': 2097153 elements, expected at most 2097152");
 }
 
 TEST_F(MetadataTest, FallbacksCoverOnlyMissingKeys) {

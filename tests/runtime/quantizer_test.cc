@@ -65,6 +65,7 @@ class QuantizerTest : public ::testing::Test {
     writer.SetFloat32s("some.floats", std::vector<float>{1.5F, -0.0F});
     writer.SetStrings("some.strings", std::vector<std::string>{"a", "", "\xF0\x9F\x98\x80"});
     writer.SetInt32("split.tensors.count", 99);
+    writer.SetUint32("general.alignment", 128);
     for (const Tensor& tensor : tensors) writer.AddTensor(tensor.name, type, tensor.shape);
     std::string path = directory_.File("in.gguf");
     EXPECT_TRUE(writer.Open(path));
@@ -151,6 +152,7 @@ TEST_F(QuantizerTest, KeepsMetadataButForTheTypes) {
   EXPECT_EQ(file.GetUint("general.file_type").value(), 17U);
   EXPECT_EQ(file.GetUint("general.quantization_version").value(), 2U);
   EXPECT_EQ(file.Find("split.tensors.count"), nullptr);
+  EXPECT_EQ(file.Find("general.alignment"), nullptr);
   EXPECT_EQ(file.GetString("general.architecture").value(), "llama");
   EXPECT_THAT(file.GetFloats("some.floats").value(), ::testing::ElementsAre(1.5, -0.0));
   EXPECT_THAT(file.GetStrings("some.strings").value(),
