@@ -1,6 +1,7 @@
 // The results of `quern bench` as a Markdown table, JSON or CSV, on stdout.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>

@@ -1,6 +1,7 @@
 // Lines of cells in aligned columns.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>

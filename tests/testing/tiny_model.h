@@ -1,6 +1,7 @@
 // Small models for tests: random weights of any shape and type in a temporary GGUF file.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
