@@ -25,10 +25,16 @@ constexpr std::string_view kHelp =
     "/regen        answer the last message again\n"
     "/system TEXT  set the system prompt and forget the conversation; without TEXT there is none\n"
     "/exit         leave (Ctrl-D and two Ctrl-C at the prompt do too)\n"
-    "Ctrl-C stops an answer. A line that ends in \\ goes on in the next.\n";
+    "Ctrl-C stops an answer. A line that ends in \\ goes on in the next. Arrow keys edit a line "
+    "and\n"
+    "bring earlier ones back; Ctrl-R searches them.\n";
+
+// Ctrl-C takes effect between steps: at 20 tokens of a prompt a second, as an 8B model has on two
+// cores, a step of 64 takes three seconds, one of 512 almost half a minute.
+constexpr size_t kBatchSize = 64;
 
 struct ChatOptions {
-  GenerationOptions generation;
+  GenerationOptions generation{kBatchSize};
   std::string system;
   std::string first_message;
   std::string template_file;
@@ -39,24 +45,16 @@ struct ChatOptions {
 /// How things look: colours and a prompt for a person at a terminal, answers alone for a pipe.
 struct Style {
   bool interactive = false;
-  std::string prompt;  ///< before what the person writes
-  std::string after;   ///< after it
-  std::string note;    ///< before a remark of the program
-  std::string note_after;
+  bool colours = false;
 
   static Style Detect() {
     Style style;
     style.interactive = isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1;
-    if (!style.interactive) return style;
     const auto variable = [](const char* name) {
       const char* value = std::getenv(name);
       return std::string_view(value == nullptr ? "" : value);
     };
-    const bool colours = variable("NO_COLOR").empty() && variable("TERM") != "dumb";
-    style.prompt = colours ? "\033[1;32m> " : "> ";
-    style.after = colours ? "\033[0m" : "";
-    style.note = colours ? "\033[2m" : "";
-    style.note_after = style.after;
+    style.colours = style.interactive && variable("NO_COLOR").empty() && variable("TERM") != "dumb";
     return style;
   }
 };
@@ -70,41 +68,40 @@ class Conversation {
         sampling_(sampling),
         own_template_(std::move(own_template)),
         style_(Style::Detect()) {
+    if (style_.interactive) interrupt_.emplace();
     Reset(options.system);
   }
 
   Result<int> Run() {
     Greet();
     if (!options_.first_message.empty()) {
-      if (style_.interactive) {
-        fmt::print("{}{}{}\n", style_.prompt, options_.first_message, style_.after);
-      }
+      if (style_.interactive) fmt::print("> {}\n", options_.first_message);
       if (Status status = Say(options_.first_message); !status) return Propagate(status);
       if (options_.single_turn) return 0;
     }
-    LineReader reader(STDIN_FILENO);
+    LineReader reader = interrupt_ ? LineReader(&*interrupt_, style_.colours) : LineReader();
     bool leaving = false;  // Ctrl-C was the last thing that happened at the prompt
     for (;;) {
-      Print(style_.prompt);
       std::string line;
       const LineReader::Outcome outcome = reader.Read(line);
-      Print(style_.after);
       if (outcome == LineReader::Outcome::kEnd) {
         if (style_.interactive) Print("\n");
         return 0;
       }
       if (outcome == LineReader::Outcome::kInterrupted) {
-        interrupt_.Take();
-        Print("\n");
-        if (leaving || !style_.interactive) return kInterruptedExit;
+        Print(style_.colours ? "^C\033[J\n" : "^C\n");  // nothing of the line behind the cursor
+        if (leaving) return kInterruptedExit;
         leaving = true;
         Note("Ctrl-C again, Ctrl-D or /exit leaves.");
         continue;
       }
       leaving = false;
-      if (line.empty()) continue;
-      if (line == "/exit" || line == "/quit" || line == "/bye") return 0;
-      Status status = line.front() == '/' ? RunCommand(line) : Say(line);
+      const size_t end = line.find_last_not_of(" \t\n") + 1;
+      if (end == 0) continue;
+      const std::string_view command =
+          line.front() == '/' ? std::string_view(line).substr(0, end) : std::string_view();
+      if (command == "/exit" || command == "/quit" || command == "/bye") return 0;
+      Status status = command.empty() ? Say(line) : RunCommand(command);
       if (!status) {
         if (!style_.interactive) return Propagate(status);
         Note(status.error().message);
@@ -125,7 +122,8 @@ class Conversation {
   /// them.
   void Note(std::string_view text) {
     if (style_.interactive) {
-      fmt::print("{}{}{}\n", style_.note, text, style_.note_after);
+      fmt::print("{}{}{}\n", style_.colours ? "\033[2m" : "", text,
+                 style_.colours ? "\033[0m" : "");
     } else {
       fmt::print(stderr, "{}\n", text);
     }
@@ -194,9 +192,9 @@ class Conversation {
                   "the conversation has {} tokens and no longer fits the context of {}: {}",
                   tokens.size(), session_.n_ctx(), kMoreRoom);
     }
-    interrupt_.Take();
-    Result<Answer> answer = session_.Run(options_.generation.Request(std::move(tokens), sampling_),
-                                         Print, [this] { return interrupt_.Take(); });
+    Result<Answer> answer =
+        session_.Run(options_.generation.Request(std::move(tokens), sampling_), Print,
+                     [this] { return interrupt_ && interrupt_->Take(); });
     if (!answer) return Propagate(answer);
     Print("\n");
     messages_.push_back({"assistant", answer->text});
@@ -222,7 +220,7 @@ class Conversation {
   SamplingParams sampling_;
   std::optional<ChatTemplate> own_template_;
   Style style_;
-  InterruptCatcher interrupt_;
+  std::optional<InterruptCatcher> interrupt_;  ///< where Ctrl-C is not to end the program
   std::vector<ChatMessage> messages_;
 };
 

@@ -1,5 +1,7 @@
 #include "tools/generation_options.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -51,7 +53,7 @@ void GenerationOptions::AddTo(CLI::App* command) {
       ->check(CLI::Range(1, 4096));
   command
       ->add_option("-b,--batch-size,--ubatch-size", batch_size_,
-                   "Most prompt tokens run at once (default: 512)")
+                   fmt::format("Most prompt tokens run at once (default: {})", batch_size_))
       ->check(CLI::Range(1, 1 << 20));
   command->add_option("--cache-type-k", cache_type_k_, "Type of the KV cache: f16, bf16 or f32")
       ->check(is_cache_type);

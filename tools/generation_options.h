@@ -18,6 +18,9 @@ namespace quern {
 
 class GenerationOptions {
  public:
+  /// `batch_size`: most prompt tokens of a step where the command line sets none.
+  explicit GenerationOptions(size_t batch_size = 512) : batch_size_(batch_size) {}
+
   void AddTo(CLI::App* command);
 
   struct Loaded {
@@ -38,7 +41,7 @@ class GenerationOptions {
   size_t n_ctx_ = 4096;
   CLI::Option* n_ctx_option_ = nullptr;
   int n_threads_ = 0;
-  size_t batch_size_ = 512;
+  size_t batch_size_;
   std::string cache_type_k_ = "f16";
   std::string cache_type_v_ = "f16";
   int64_t n_predict_ = -1;

@@ -8,13 +8,7 @@ namespace {
 // A signal handler can reach nothing but a global.
 volatile std::sig_atomic_t interrupted = 0;
 
-extern "C" void OnInterrupt(int signal) {
-  if (interrupted != 0) {
-    std::signal(signal, SIG_DFL);
-    std::raise(signal);
-  }
-  interrupted = 1;
-}
+extern "C" void OnInterrupt(int /*signal*/) { interrupted = 1; }
 
 }  // namespace
 
@@ -22,7 +16,7 @@ InterruptCatcher::InterruptCatcher() {
   interrupted = 0;
   struct sigaction action = {};
   action.sa_handler = OnInterrupt;
-  action.sa_flags = 0;  // no SA_RESTART: a read at the prompt must return
+  action.sa_flags = SA_RESTART;  // an interrupted write would lose a part of the answer
   sigaction(SIGINT, &action, nullptr);
 }
 

@@ -3,9 +3,8 @@
 
 namespace quern {
 
-/// While the object lives, SIGINT is noted and interrupts a blocking read. A second SIGINT before
-/// the first was taken ends the process, so that Ctrl-C always works in the end. One object at a
-/// time.
+/// While the object lives, SIGINT is noted and ends a poll(), and never ends the process however
+/// often it comes. One object at a time.
 class InterruptCatcher {
  public:
   InterruptCatcher();

@@ -17,6 +17,7 @@ foreach(library TBB fmt spdlog nlohmann_json CLI11 tl-expected)
 endforeach()
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8>=${minimum_PCRE2})
+pkg_check_modules(libedit REQUIRED IMPORTED_TARGET libedit>=${minimum_libedit})
 
 find_package(hwy ${minimum_highway} QUIET)
 if(hwy_FOUND)
