@@ -35,12 +35,6 @@ bool ReadInto(std::ifstream& stream, Values& values) {
   return static_cast<bool>(stream);
 }
 
-template <typename Values>
-void WriteFrom(std::ofstream& stream, const Values& values) {
-  stream.write(reinterpret_cast<const char*>(values.data()),
-               static_cast<std::streamsize>(values.size() * sizeof(values[0])));
-}
-
 }  // namespace
 
 bool KldBaseReader::Matches(const std::string& path) {
@@ -120,20 +114,23 @@ Status KldBaseReader::Read(std::span<double> log_probs) {
 Result<KldBaseWriter> KldBaseWriter::Create(const std::string& path, const KldBaseShape& shape,
                                             std::span<const Token> tokens) {
   QUERN_DCHECK(tokens.size() == shape.n_chunks * shape.n_ctx);
-  KldBaseWriter writer;
-  writer.path_ = path;
-  writer.stream_.open(path, std::ios::binary | std::ios::trunc);
-  if (!writer.stream_) return Fail(ErrorCode::kIo, "{}: cannot create the file", path);
-  WriteFrom(writer.stream_, kMagic);
   const std::array<int32_t, 3> sizes = {static_cast<int32_t>(shape.n_ctx),
                                         static_cast<int32_t>(shape.n_vocab),
                                         static_cast<int32_t>(shape.n_chunks)};
-  WriteFrom(writer.stream_, sizes);
-  WriteFrom(writer.stream_, tokens);
-  writer.missing_rows_ = shape.n_chunks * shape.scored_per_chunk();
-  writer.row_.resize(RowValues(shape.n_vocab));
-  return writer;
+  auto file = OutputFile::Create(path, FileBytes(shape));
+  if (!file) return Propagate(file);
+  Status written = file->Write(std::as_bytes(std::span(kMagic)));
+  if (written) written = file->Write(std::as_bytes(std::span(sizes)));
+  if (written) written = file->Write(std::as_bytes(tokens));
+  if (!written) return Propagate(written);
+  return KldBaseWriter(path, std::move(*file), shape);
 }
+
+KldBaseWriter::KldBaseWriter(std::string path, OutputFile file, const KldBaseShape& shape)
+    : path_(std::move(path)),
+      file_(std::move(file)),
+      missing_rows_(shape.n_chunks * shape.scored_per_chunk()),
+      row_(RowValues(shape.n_vocab)) {}
 
 Status KldBaseWriter::Write(std::span<const float> logits) {
   QUERN_DCHECK(missing_rows_ > 0);
@@ -151,9 +148,7 @@ Status KldBaseWriter::Write(std::span<const float> logits) {
     const float code = step > 0 ? std::round((logits[i] - smallest) / step) : 0;
     row_[kRowHeader + i] = static_cast<uint16_t>(std::clamp(code, 0.0F, kLargestCode));
   }
-  WriteFrom(stream_, row_);
-  if (!stream_) return Fail(ErrorCode::kIo, "{}: cannot write (disk full?)", path_);
-  return {};
+  return file_.Write(std::as_bytes(std::span(row_)));
 }
 
 Status KldBaseWriter::Finish() {
@@ -161,9 +156,7 @@ Status KldBaseWriter::Finish() {
     return Fail(ErrorCode::kInvalidArgument, "{}: {} positions were never written", path_,
                 missing_rows_);
   }
-  stream_.close();
-  if (!stream_) return Fail(ErrorCode::kIo, "{}: cannot write (disk full?)", path_);
-  return {};
+  return file_.Commit();
 }
 
 }  // namespace quern

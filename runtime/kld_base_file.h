@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "gguf/output_file.h"
 #include "gguf/result.h"
 #include "runtime/tokenizer.h"
 
@@ -55,6 +56,7 @@ class KldBaseReader {
   std::vector<uint16_t> row_;
 };
 
+/// The file appears, or takes the place of an older one, at Finish.
 class KldBaseWriter {
  public:
   /// `tokens`: n_chunks * n_ctx.
@@ -67,10 +69,11 @@ class KldBaseWriter {
   Status Finish();
 
  private:
-  KldBaseWriter() = default;
+  KldBaseWriter(std::string path, OutputFile file, const KldBaseShape& shape);
+
   std::string path_;
-  std::ofstream stream_;
-  size_t missing_rows_ = 0;
+  OutputFile file_;
+  size_t missing_rows_;
   std::vector<uint16_t> row_;
 };
 

@@ -18,10 +18,13 @@ class ModelLoader {
 
   Status Load(const LoadOptions& options) {
     if (Status status = LoadVocabulary(); !status) return status;
-    FindTensors();
-    RefuseUnknownTensors();
-    if (!status_) return status_;
+    if (Status status = CheckTensors(); !status) return status;
     return Pack(options);
+  }
+
+  Status CheckTensors(const HParams& hparams) {
+    model_.hparams_ = hparams;
+    return CheckTensors();
   }
 
  private:
@@ -47,6 +50,12 @@ class ModelLoader {
     if (!chat_template) return Propagate(chat_template);
     model_.chat_template_.emplace(std::move(*chat_template));
     return {};
+  }
+
+  Status CheckTensors() {
+    FindTensors();
+    RefuseUnknownTensors();
+    return status_;
   }
 
   void FindTensors() {
@@ -184,6 +193,11 @@ Result<std::shared_ptr<const Model>> Model::Load(const GgufFile& file, const Loa
   std::shared_ptr<Model> model(new Model());
   if (Status status = ModelLoader(file, *model).Load(options); !status) return Propagate(status);
   return std::shared_ptr<const Model>(std::move(model));
+}
+
+Status Model::CheckTensors(const GgufFile& file, const HParams& hparams) {
+  Model unfinished;
+  return ModelLoader(file, unfinished).CheckTensors(hparams);
 }
 
 std::vector<Token> Model::EncodePrompt(std::string_view text) const {

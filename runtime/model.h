@@ -44,6 +44,10 @@ class Model {
   /// Errors name the file and the key or tensor, what was found and what was expected.
   static Result<std::shared_ptr<const Model>> Load(const GgufFile& file,
                                                    const LoadOptions& options = {});
+  /// Whether Load would find each tensor that the model needs, of its shape and a type that runs,
+  /// and no other. Errors: as Load's.
+  static Status CheckTensors(const GgufFile& file, const HParams& hparams);
+
   const HParams& hparams() const { return hparams_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   /// Null when the file has no template.

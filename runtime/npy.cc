@@ -138,12 +138,6 @@ Status NpyReader::Read(std::span<float> out) {
 }
 
 Result<NpyWriter> NpyWriter::Create(const std::string& path, size_t rows, size_t cols) {
-  NpyWriter writer;
-  writer.path_ = path;
-  writer.missing_values_ = static_cast<uint64_t>(rows) * cols;
-  writer.stream_.open(path, std::ios::binary | std::ios::trunc);
-  if (!writer.stream_) return Fail(ErrorCode::kIo, "{}: cannot create the file", path);
-
   std::string header =
       fmt::format("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {}), }}", rows, cols);
   const size_t prefix = kMagic.size() + 4;
@@ -151,12 +145,18 @@ Result<NpyWriter> NpyWriter::Create(const std::string& path, size_t rows, size_t
   const size_t padded = (unpadded + kDataAlignment - 1) / kDataAlignment * kDataAlignment;
   header.append(padded - unpadded, ' ');
   header.push_back('\n');
-  writer.stream_.write(kMagic.data(), static_cast<std::streamsize>(kMagic.size()));
   const std::array<char, 4> version_and_length = {1, 0, static_cast<char>(header.size() & 0xFFU),
                                                   static_cast<char>(header.size() >> 8U)};
-  writer.stream_.write(version_and_length.data(), version_and_length.size());
-  writer.stream_.write(header.data(), static_cast<std::streamsize>(header.size()));
-  return writer;
+  header.insert(0, version_and_length.data(), version_and_length.size());
+  header.insert(0, kMagic);
+
+  const uint64_t n_values = static_cast<uint64_t>(rows) * cols;
+  auto file = OutputFile::Create(path, header.size() + n_values * sizeof(float));
+  if (!file) return Propagate(file);
+  if (Status status = file->Write(std::as_bytes(std::span(header))); !status) {
+    return Propagate(status);
+  }
+  return NpyWriter(path, std::move(*file), n_values);
 }
 
 Status NpyWriter::Write(std::span<const float> values) {
@@ -165,10 +165,7 @@ Status NpyWriter::Write(std::span<const float> values) {
                 values.size() - missing_values_);
   }
   missing_values_ -= values.size();
-  stream_.write(reinterpret_cast<const char*>(values.data()),
-                static_cast<std::streamsize>(values.size_bytes()));
-  if (!stream_) return Fail(ErrorCode::kIo, "{}: cannot write (disk full?)", path_);
-  return {};
+  return file_.Write(std::as_bytes(values));
 }
 
 Status NpyWriter::Finish() {
@@ -176,9 +173,7 @@ Status NpyWriter::Finish() {
     return Fail(ErrorCode::kInvalidArgument, "{}: {} values were never written", path_,
                 missing_values_);
   }
-  stream_.close();
-  if (!stream_) return Fail(ErrorCode::kIo, "{}: cannot write (disk full?)", path_);
-  return {};
+  return file_.Commit();
 }
 
 }  // namespace quern

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 
+#include "gguf/output_file.h"
 #include "gguf/result.h"
 
 namespace quern {
@@ -33,7 +34,8 @@ class NpyReader {
   size_t cols_ = 0;
 };
 
-/// Writes such a file. The number of rows is fixed at Create.
+/// Writes such a file. The number of rows is fixed at Create. The file appears, or takes the place
+/// of an older one, at Finish.
 class NpyWriter {
  public:
   static Result<NpyWriter> Create(const std::string& path, size_t rows, size_t cols);
@@ -44,10 +46,12 @@ class NpyWriter {
   Status Finish();
 
  private:
-  NpyWriter() = default;
+  NpyWriter(std::string path, OutputFile file, uint64_t n_values)
+      : path_(std::move(path)), file_(std::move(file)), missing_values_(n_values) {}
+
   std::string path_;
-  std::ofstream stream_;
-  uint64_t missing_values_ = 0;
+  OutputFile file_;
+  uint64_t missing_values_;
 };
 
 }  // namespace quern

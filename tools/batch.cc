@@ -70,12 +70,10 @@ class Batch {
       }
       session_.engine().Step();
       PrintReady();
-      bar.Show(static_cast<double>(n_printed_) / static_cast<double>(n_printed_ + n_running_) *
-                   static_cast<double>(std::min(position, input.size())) /
-                   static_cast<double>(input.size()),
+      bar.Show(Progress(static_cast<double>(std::min(position, input.size())) /
+                        static_cast<double>(input.size())),
                "answering");
     }
-    if (std::fflush(stdout) != 0) return Fail(ErrorCode::kIo, "stdout takes no more output");
     return n_failed_ == 0 ? 0 : 1;
   }
 
@@ -132,6 +130,13 @@ class Batch {
     if (!id) return Propagate(id);
     ++n_running_;
     return {};
+  }
+
+  /// The share of the work that is done when `submitted` of the input was.
+  double Progress(double submitted) const {
+    const size_t n_started = n_printed_ + n_running_;
+    if (n_started == 0) return submitted;  // blank lines alone
+    return submitted * static_cast<double>(n_printed_) / static_cast<double>(n_started);
   }
 
   void PrintReady() {

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdio>
+#include <iostream>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -44,6 +45,13 @@ void TakeOneValueAtATime(CLI::App& command) {
   }
 }
 
+/// The exit code of a command that is done, unless its output was lost.
+int AfterOutput(int exit_code) {
+  std::cout.flush();
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return exit_code;
+  return Fail("stdout takes no more output");
+}
+
 /// "quern run" for the command that was being parsed, "quern" before one was named.
 std::string NameOfParsed(const CLI::App& app) {
   const auto chosen = app.get_subcommands();
@@ -75,7 +83,7 @@ int Commands::Run(int argc, const char* const* argv) {
   try {
     app_.parse(argc, arguments.data());
   } catch (const CLI::Success& request) {  // --help and --version
-    return app_.exit(request);
+    return AfterOutput(app_.exit(request));
   } catch (const CLI::ParseError& error) {
     // CLI11 reports a missing command where an unknown one was given.
     if (app_.get_subcommands().empty() && argc > 1 && argv[1][0] != '-') {
@@ -84,7 +92,7 @@ int Commands::Run(int argc, const char* const* argv) {
     return Fail(fmt::format("{} (see {} --help)", error.what(), NameOfParsed(app_)));
   }
   Result<int> result = bodies_.at(app_.get_subcommands().front())();
-  return result ? *result : Fail(result.error().message);
+  return result ? AfterOutput(*result) : Fail(result.error().message);
 }
 
 }  // namespace quern

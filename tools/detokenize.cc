@@ -81,10 +81,7 @@ Result<int> Run(DetokenizeOptions options) {
   std::string text = tokenizer->Decode(*ids, options.special);
   // Into a file or a pipe goes the text to the byte.
   if (isatty(STDOUT_FILENO) == 1) text += '\n';
-  const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
-  if (!written || std::fflush(stdout) != 0) {
-    return Fail(ErrorCode::kIo, "stdout takes no more output");
-  }
+  fmt::print("{}", text);
   return 0;
 }
 

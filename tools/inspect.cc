@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 
+#include "runtime/model.h"
 #include "tools/commands.h"
 #include "tools/model_argument.h"
 
@@ -23,6 +24,7 @@ const std::map<std::string, KvType> kKvTypes = {
 Result<MemoryNeed> EstimateNeed(const GgufFile& file, uint64_t n_ctx, KvType kv_type) {
   Result<HParams> hparams = HParams::Load(file);
   if (!hparams) return Propagate(hparams);
+  if (Status status = Model::CheckTensors(file, *hparams); !status) return Propagate(status);
   if (n_ctx == 0) n_ctx = std::min<uint64_t>(hparams->n_ctx_train, kDefaultContext);
   const MemoryEstimate estimate = EstimateMemory(file, *hparams, n_ctx, kv_type);
   return MemoryNeed{n_ctx, kv_type, *std::move(hparams), estimate};
@@ -41,11 +43,8 @@ Result<int> RunInspect(const InspectOptions& options) {
   if (!file) return Propagate(file);
   const Inspection inspection = Inspect(*file, options.n_ctx, options.kv_type);
   const bool bold = isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
-  const std::string text = options.json ? InspectionJson(*file, inspection, options.full)
-                                        : InspectionText(*file, inspection, {options.full, bold});
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
-    return Fail(ErrorCode::kIo, "cannot write to standard output");
-  }
+  fmt::print("{}", options.json ? InspectionJson(*file, inspection, options.full)
+                                : InspectionText(*file, inspection, {options.full, bold}));
   return 0;
 }
 

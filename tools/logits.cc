@@ -1,10 +1,12 @@
 // `quern logits`: the logits of every position of a text of tokens, as .npy.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
-#include <fstream>
 #include <memory>
+#include <span>
 #include <string>
 
+#include "gguf/output_file.h"
 #include "runtime/npy.h"
 #include "tools/commands.h"
 #include "tools/validation_options.h"
@@ -18,15 +20,6 @@ struct LogitsCommandOptions {
   std::string out;
 };
 
-/// The tokens beside the logits, where `quern verify` looks for them.
-Status WriteTokensFile(const std::string& path, std::span<const Token> tokens) {
-  std::ofstream file(path);
-  for (const Token token : tokens) file << token << '\n';
-  file.close();
-  if (!file) return Fail(ErrorCode::kIo, "{}: cannot write the tokens", path);
-  return {};
-}
-
 Result<int> WriteLogits(const LogitsCommandOptions& options) {
   auto tokens = options.tokens.Read();
   if (!tokens) return Propagate(tokens);
@@ -34,10 +27,18 @@ Result<int> WriteLogits(const LogitsCommandOptions& options) {
   if (!loaded) return Propagate(loaded);
   auto writer = NpyWriter::Create(options.out, tokens->size(), loaded->model->hparams().n_vocab);
   if (!writer) return Propagate(writer);
-  Status done = loaded->runner->Run(
-      *tokens, 0, [&](size_t, std::span<const float> row) { return writer->Write(row); });
+  // The tokens beside the logits, where `quern verify` looks for them.
+  const std::string lines = fmt::format("{}\n", fmt::join(*tokens, "\n"));
+  auto tokens_file = OutputFile::Create(options.out + ".tokens", lines.size());
+  if (!tokens_file) return Propagate(tokens_file);
+
+  Status done = tokens_file->Write(std::as_bytes(std::span(lines)));
+  if (done) {
+    done = loaded->runner->Run(
+        *tokens, 0, [&](size_t, std::span<const float> row) { return writer->Write(row); });
+  }
   if (done) done = writer->Finish();
-  if (done) done = WriteTokensFile(options.out + ".tokens", *tokens);
+  if (done) done = tokens_file->Commit();
   if (!done) return Propagate(done);
   return 0;
 }

@@ -96,7 +96,6 @@ Result<int> Run(const RunOptions& options) {
   if (!answer) return Propagate(answer);
 
   fmt::print("{}\n", options.json ? ToJson(options, session, sampling, *prompt, *answer) : "");
-  if (std::fflush(stdout) != 0) return Fail(ErrorCode::kIo, "stdout takes no more output");
   if (options.verbose) {
     PrintTimings(session, answer->stats);
     fmt::print(stderr, "seed    {}\n", sampling.seed);

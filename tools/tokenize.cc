@@ -88,7 +88,6 @@ Result<int> Run(const TokenizeOptions& options) {
   Print(options, *tokenizer,
         tokenizer->Encode(
             *text, {.add_special = !options.no_bos, .parse_special = options.parse_special}));
-  if (std::fflush(stdout) != 0) return Fail(ErrorCode::kIo, "stdout takes no more output");
   return 0;
 }
 

@@ -1,10 +1,10 @@
 // `quern verify`: compares the model's logits with reference logits from elsewhere.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
-#include <fstream>
-#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "runtime/divergence.h"
@@ -17,16 +17,14 @@
 namespace quern {
 namespace {
 
-constexpr double kUnlimited = std::numeric_limits<double>::infinity();
-
 struct VerifyOptions {
   ValidationOptions validation;
   TokensOptions tokens;
   std::string reference;
-  double max_mean_kl = kUnlimited;
-  double max_kl = kUnlimited;
-  double min_top1 = 0;
-  double max_perplexity_ratio = kUnlimited;
+  std::optional<double> max_mean_kl;
+  std::optional<double> max_kl;
+  std::optional<double> min_top1;
+  std::optional<double> max_perplexity_ratio;
   bool json = false;
 };
 
@@ -134,21 +132,26 @@ void PrintJson(const DivergenceSummary& summary, const std::vector<std::string>&
   fmt::print("{}\n", json.dump(2));
 }
 
-/// A comparison that fails for NaN too is written so that NaN breaks the threshold.
+/// The thresholds that do not hold; NaN holds none.
 std::vector<std::string> BrokenThresholds(const VerifyOptions& options,
                                           const DivergenceSummary& summary) {
   std::vector<std::string> broken;
-  const auto at_most = [&](std::string_view what, double found, double most) {
-    if (!(found <= most))
-      broken.push_back(fmt::format("{} {:.3e} is above {:g}", what, found, most));
+  const auto at_most = [&](std::string_view what, double found, std::optional<double> most) {
+    if (most && !(found <= *most)) {
+      broken.push_back(fmt::format("{} {:.3e} is above {:g}", what, found, *most));
+    }
   };
   at_most("mean KL", summary.kl.mean, options.max_mean_kl);
   at_most("maximum KL", summary.max_kl, options.max_kl);
-  if (summary.top1_agreement < options.min_top1) {
+  if (options.min_top1 && !(summary.top1_agreement >= *options.min_top1)) {
     broken.push_back(fmt::format("top-1 agreement {:.5f} is below {:g}", summary.top1_agreement,
-                                 options.min_top1));
+                                 *options.min_top1));
   }
-  at_most("perplexity ratio", summary.perplexity_ratio, options.max_perplexity_ratio);
+  if (summary.n_scored > 0) {
+    at_most("perplexity ratio", summary.perplexity_ratio, options.max_perplexity_ratio);
+  } else if (options.max_perplexity_ratio) {
+    broken.emplace_back("perplexity ratio cannot be measured: no position's next token is known");
+  }
   return broken;
 }
 
@@ -162,8 +165,10 @@ Result<int> Verify(const VerifyOptions& options) {
   } else {
     PrintSummary(*summary);
   }
-  for (const std::string& line : broken) fmt::print(stderr, "error: {}\n", line);
-  return broken.empty() ? 0 : 1;
+  if (!broken.empty()) {
+    return Fail(ErrorCode::kInvalidArgument, "{}", fmt::join(broken, "; "));
+  }
+  return 0;
 }
 
 }  // namespace

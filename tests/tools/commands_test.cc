@@ -1,10 +1,17 @@
 #include "tools/commands.h"
 
+#include <fcntl.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <cstdio>
+#include <functional>
+#include <iostream>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace quern {
@@ -38,6 +45,32 @@ TEST(Commands, AnErrorIsOneLineOnStderr) {
                     }),
             1);
   EXPECT_EQ(GetCapturedStderr(), "error: nothing at 7\n");
+}
+
+TEST(Commands, LostOutputIsAnError) {
+  // What a command prints, and what the parser prints by itself.
+  const std::vector<std::pair<std::vector<const char*>, std::function<Result<int>(int)>>> prints = {
+      {{"echo", "--number", "7"},
+       [](int number) {
+         fmt::print("{}\n", number);
+         return number;
+       }},
+      {{"--help"}, [](int number) { return number; }}};
+  for (const auto& [arguments, body] : prints) {
+    std::fflush(stdout);
+    const int saved = dup(STDOUT_FILENO);
+    const int full = open("/dev/full", O_WRONLY);
+    ASSERT_GE(dup2(full, STDOUT_FILENO), 0);
+    CaptureStderr();
+    const int exit_code = RunEcho(arguments, body);
+    dup2(saved, STDOUT_FILENO);
+    close(saved);
+    close(full);
+    std::clearerr(stdout);
+    std::cout.clear();
+    EXPECT_EQ(exit_code, 1);
+    EXPECT_EQ(GetCapturedStderr(), "error: stdout takes no more output\n");
+  }
 }
 
 TEST(Commands, UsageErrorsAreOneLineAndNameTheHelp) {

@@ -21,6 +21,7 @@ using ::testing::Not;
 
 constexpr uint64_t kEmbd = 64;
 constexpr uint64_t kVocab = 100;
+constexpr uint64_t kFeedForward = 128;
 
 /// Metadata that a llama model must have.
 void SetLlama(GgufWriter& writer) {
@@ -28,7 +29,7 @@ void SetLlama(GgufWriter& writer) {
   writer.SetUint32("llama.context_length", 512);
   writer.SetUint32("llama.embedding_length", kEmbd);
   writer.SetUint32("llama.block_count", 2);
-  writer.SetUint32("llama.feed_forward_length", 128);
+  writer.SetUint32("llama.feed_forward_length", kFeedForward);
   writer.SetUint32("llama.attention.head_count", 4);
   writer.SetUint32("llama.attention.head_count_kv", 2);
   writer.SetFloat32("llama.attention.layer_norm_rms_epsilon", 1e-5F);
@@ -45,17 +46,30 @@ class InspectTest : public ::testing::Test {
     return *std::move(file);
   }
 
-  GgufFile Llama() {
+  /// A model of two layers; `output_type` is that of the last layer's attn_output.
+  GgufFile Llama(GgmlType output_type = GgmlType::kQ4_0) {
     GgufWriter writer;
     SetLlama(writer);
     std::vector<std::string> tokens(kVocab);
     for (size_t i = 0; i < kVocab; ++i) tokens[i] = fmt::format("t{}", i);
     writer.SetStrings("tokenizer.ggml.tokens", tokens);
-    const std::vector<uint64_t> embedding = {kEmbd, kVocab};
-    const std::vector<uint64_t> norm = {kEmbd};
-    writer.AddTensor("token_embd.weight", GgmlType::kQ8_0, embedding);
-    writer.AddTensor("output_norm.weight", GgmlType::kF32, norm);
-    return Write(writer, kVocab * 2 * 34 + 4096);
+    const auto add = [&](const std::string& name, GgmlType type, std::vector<uint64_t> shape) {
+      writer.AddTensor(name + ".weight", type, shape);
+    };
+    add("token_embd", GgmlType::kQ8_0, {kEmbd, kVocab});
+    add("output_norm", GgmlType::kF32, {kEmbd});
+    for (const std::string layer : {"blk.0.", "blk.1."}) {
+      add(layer + "attn_norm", GgmlType::kF32, {kEmbd});
+      add(layer + "attn_q", GgmlType::kQ4_0, {kEmbd, kEmbd});
+      add(layer + "attn_k", GgmlType::kQ4_0, {kEmbd, kEmbd / 2});
+      add(layer + "attn_v", GgmlType::kQ4_0, {kEmbd, kEmbd / 2});
+      add(layer + "attn_output", layer == "blk.1." ? output_type : GgmlType::kQ4_0, {kEmbd, kEmbd});
+      add(layer + "ffn_norm", GgmlType::kF32, {kEmbd});
+      add(layer + "ffn_gate", GgmlType::kQ4_0, {kEmbd, kFeedForward});
+      add(layer + "ffn_up", GgmlType::kQ4_0, {kEmbd, kFeedForward});
+      add(layer + "ffn_down", GgmlType::kQ4_0, {kFeedForward, kEmbd});
+    }
+    return Write(writer, 1 << 16);
   }
 
   std::vector<std::byte> bytes_;
@@ -64,11 +78,14 @@ class InspectTest : public ::testing::Test {
 TEST_F(InspectTest, SumsTypesAndEstimatesMemory) {
   const GgufFile file = Llama();
   const Inspection inspection = Inspect(file, 0, KvType::kF16);
-  ASSERT_EQ(inspection.types.size(), 2U);
-  EXPECT_EQ(inspection.types[0].type, GgmlType::kQ8_0) << "the largest first";
-  EXPECT_EQ(inspection.types[0].n_bytes, kVocab * 68);
-  EXPECT_EQ(inspection.types[0].bits_per_weight(), 8.5);
-  EXPECT_EQ(inspection.total.n_elements, kEmbd * kVocab + kEmbd);
+  ASSERT_EQ(inspection.types.size(), 3U);
+  EXPECT_EQ(inspection.types[0].type, GgmlType::kQ4_0) << "the largest first";
+  EXPECT_EQ(inspection.types[1].type, GgmlType::kQ8_0);
+  EXPECT_EQ(inspection.types[1].n_bytes, kVocab * 68);
+  EXPECT_EQ(inspection.types[1].bits_per_weight(), 8.5);
+  EXPECT_EQ(inspection.types[2].n_elements, 5 * kEmbd);
+  EXPECT_EQ(inspection.total.n_elements,
+            kEmbd * kVocab + 5 * kEmbd + 2 * (3 * kEmbd * kEmbd + 3 * kEmbd * kFeedForward));
   ASSERT_TRUE(inspection.memory) << inspection.memory.error().message;
   EXPECT_EQ(inspection.memory->n_ctx, 512U) << "the model's own context";
   const Inspection longer = Inspect(file, 1024, KvType::kF16);
@@ -81,11 +98,11 @@ TEST_F(InspectTest, TextShowsEveryPart) {
   const GgufFile file = Llama();
   const std::string text = InspectionText(file, Inspect(file, 512, KvType::kF16), {});
   EXPECT_THAT(text, HasSubstr("tiny.gguf\n  GGUF v3, "));
-  EXPECT_THAT(text, HasSubstr("9 keys, 2 tensors"));
+  EXPECT_THAT(text, HasSubstr("9 keys, 20 tensors"));
   EXPECT_THAT(text, HasSubstr("string[100]   ['t0', 't1', "));
   EXPECT_THAT(text, HasSubstr(", ...]"));
   EXPECT_THAT(text, HasSubstr("float32       1e-05\n"));
-  EXPECT_THAT(text, HasSubstr("token_embd.weight    64 x 100   Q8_0   6.64 KiB\n"));
+  EXPECT_THAT(text, HasSubstr("token_embd.weight          64 x 100   Q8_0   6.64 KiB\n"));
   EXPECT_THAT(text, HasSubstr("4 heads of 16, 2 KV heads"));
   EXPECT_THAT(text, HasSubstr("Memory for 512 positions, KV cache in f16"));
   EXPECT_THAT(text, Not(HasSubstr("\x1b")));
@@ -125,6 +142,19 @@ TEST_F(InspectTest, AModelThatCannotBeRunIsStillShown) {
   const json parsed = json::parse(InspectionJson(file, inspection, /*full=*/false));
   EXPECT_THAT(parsed["problem"].get<std::string>(), HasSubstr("unheard-of"));
   EXPECT_FALSE(parsed["types"]["IQ2_XXS"]["runnable"].get<bool>());
+}
+
+TEST_F(InspectTest, ATensorThatCannotBeRunIsTheProblem) {
+  const GgufFile file = Llama(GgmlType::kIQ4_NL);
+  EXPECT_TRUE(Inspect(file, 0, KvType::kF16).memory);
+  const GgufFile other = Llama(GgmlType::kQ8_1);
+  const Inspection inspection = Inspect(other, 0, KvType::kF16);
+  ASSERT_FALSE(inspection.memory);
+  EXPECT_EQ(
+      inspection.memory.error().message,
+      "tiny.gguf: tensor 'blk.1.attn_output.weight' is of type Q8_1, which Quern does not run");
+  EXPECT_THAT(InspectionText(other, inspection, {}),
+              HasSubstr("Quern cannot run it: tensor 'blk.1"));
 }
 
 TEST_F(InspectTest, HostileTextStaysHarmless) {

@@ -21,6 +21,7 @@ namespace quern {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
 
 struct Outcome {
   int exit_code;
@@ -90,8 +91,26 @@ TEST_F(Validation, BrokenThresholdsFail) {
   const Outcome bound = Run(
       {"verify", model_.path(), "--reference", npy, "--max-mean-kl", "0.01", "--min-top1", "0.99"});
   EXPECT_EQ(bound.exit_code, 1);
-  EXPECT_THAT(bound.err, HasSubstr("error: mean KL"));
-  EXPECT_THAT(bound.err, HasSubstr("error: top-1 agreement"));
+  EXPECT_THAT(bound.err, MatchesRegex("error: mean KL .*; top-1 agreement .* is below 0.99\n"));
+}
+
+TEST_F(Validation, AThresholdThatCannotBeMeasuredIsBroken) {
+  const std::string npy = folder_.File("logits.npy");
+  ASSERT_EQ(Run({"logits", model_.path(), "--tokens", "1", "-o", npy}).exit_code, 0);
+  EXPECT_EQ(Run({"verify", model_.path(), "--reference", npy}).exit_code, 0);
+  const Outcome bound =
+      Run({"verify", model_.path(), "--reference", npy, "--max-perplexity-ratio", "2"});
+  EXPECT_EQ(bound.exit_code, 1);
+  EXPECT_THAT(bound.err, HasSubstr("perplexity ratio cannot be measured"));
+}
+
+TEST_F(Validation, AFailureLeavesOlderFilesAlone) {
+  const std::string npy = folder_.File("logits.npy");
+  ASSERT_EQ(Run({"logits", model_.path(), "--tokens", "1,2", "-o", npy}).exit_code, 0);
+  EXPECT_EQ(Run({"logits", model_.path(), "--tokens", "1,2,99999", "-o", npy}).exit_code, 1);
+  EXPECT_EQ(Run({"verify", model_.path(), "--reference", npy, "--max-kl", "0"}).exit_code, 0);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_.path()), {}), 2)
+      << "the logits and their tokens";
 }
 
 TEST_F(Validation, PerplexityWritesABaseThatVerifies) {
