@@ -27,8 +27,8 @@ HWY_EXPORT(ThisTarget);
 /// Bits of the targets that are compiled in and run here; the lowest bit is the best target.
 /// Highway is asked once, since its answer also undoes the choice of a target.
 int64_t SupportedMask() {
-  static const int64_t mask = hwy::SupportedTargets() & HWY_TARGETS;
-  return mask;
+  static const int64_t kMask = hwy::SupportedTargets() & HWY_TARGETS;
+  return kMask;
 }
 
 }  // namespace
