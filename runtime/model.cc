@@ -136,7 +136,6 @@ class ModelLoader {
     Result<WeightArena> arena = WeightArena::Create(bytes);
     if (!arena) return Propagate(arena);
     model_.arena_.emplace(std::move(*arena));
-    model_.weight_bytes_ = bytes;
 
     ThreadTeam team(options.n_threads > 0 ? options.n_threads : AvailableThreads());
     size_t done = 0;
@@ -198,6 +197,12 @@ Result<std::shared_ptr<const Model>> Model::Load(const GgufFile& file, const Loa
 Status Model::CheckTensors(const GgufFile& file, const HParams& hparams) {
   Model unfinished;
   return ModelLoader(file, unfinished).CheckTensors(hparams);
+}
+
+size_t Model::bytes_per_token() const {
+  const bool tied = output_.data == token_embd_.data;
+  const size_t group_bytes = PackedGroupBytes(token_embd_.type, token_embd_.n_cols);
+  return weights().size() - (tied ? 0 : token_embd_.n_groups() * group_bytes);
 }
 
 std::vector<Token> Model::EncodePrompt(std::string_view text) const {

@@ -66,8 +66,10 @@ class Model {
   const std::vector<float>& output_norm() const { return output_norm_; }
   const std::vector<LayerWeights>& layers() const { return layers_; }
 
-  /// Bytes of the packed weights in memory.
-  size_t weight_bytes() const { return weight_bytes_; }
+  /// The packed weights in memory.
+  std::span<const std::byte> weights() const { return arena_->bytes(); }
+  /// Bytes of weights that decoding one token reads: all, less the embeddings of all other tokens.
+  size_t bytes_per_token() const;
 
  private:
   friend class ModelLoader;
@@ -76,7 +78,6 @@ class Model {
   std::optional<Tokenizer> tokenizer_;
   std::optional<ChatTemplate> chat_template_;
   std::optional<WeightArena> arena_;
-  size_t weight_bytes_ = 0;
   PackedMatrix token_embd_;
   PackedMatrix output_;
   std::vector<float> output_norm_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 
 #include "gguf/result.h"
 
@@ -19,7 +20,7 @@ class WeightArena {
   /// Bytes that `Allocate(bytes)` uses up.
   static size_t Rounded(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
   std::byte* Allocate(size_t bytes);
-  size_t size() const { return size_; }
+  std::span<const std::byte> bytes() const { return {memory_, size_}; }
 
  private:
   static constexpr size_t kAlignment = 64;

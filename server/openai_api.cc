@@ -345,7 +345,7 @@ Json ModelsJson(const Model& model, std::string_view id, int64_t created) {
                                   {{"n_vocab", hparams.n_vocab},
                                    {"n_ctx_train", hparams.n_ctx_train},
                                    {"n_embd", hparams.n_embd},
-                                   {"size", model.weight_bytes()}}}}})}};
+                                   {"size", model.weights().size()}}}}})}};
 }
 
 Json ErrorJson(const Error& error) {

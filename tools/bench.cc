@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <memory>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -58,25 +60,30 @@ double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// Bytes per second that the team reads from memory in one pass over a buffer far larger than any
-/// cache, best of three: what decode, which reads all weights for each token, cannot exceed.
-double ReadBandwidth(ThreadTeam& team) {
-  constexpr size_t kWords = size_t{512} << 17;  // 512 MiB
-  const std::vector<uint64_t> buffer(kWords, 1);
+/// Bytes per second at which the team reads `bytes` and does nothing with them, best of three: what
+/// decode, which reads nearly all weights for each token, cannot exceed.
+double ReadBandwidth(ThreadTeam& team, std::span<const std::byte> bytes) {
+  constexpr size_t kLanes = 8;
+  struct Line {
+    uint64_t lanes[kLanes];
+  };
+  const size_t n_lines = bytes.size() / sizeof(Line);
   std::vector<uint64_t> sums(static_cast<size_t>(team.n_threads()));
   double best = 0;
   for (int pass = 0; pass < 3; ++pass) {
     const Clock::time_point start = Clock::now();
     team.Run([&](TeamMember& member) {
-      const auto [begin, end] = member.Share(kWords / 8);
-      uint64_t lanes[8] = {};
+      const auto [begin, end] = member.Share(n_lines);
+      Line total = {};
       for (size_t i = begin; i < end; ++i) {
-        for (size_t lane = 0; lane < 8; ++lane) lanes[lane] += buffer[i * 8 + lane];
+        Line line;
+        std::memcpy(&line, bytes.data() + i * sizeof(Line), sizeof(Line));
+        for (size_t lane = 0; lane < kLanes; ++lane) total.lanes[lane] += line.lanes[lane];
       }
       // Stored, so that the reads cannot be left out.
-      for (const uint64_t lane : lanes) sums[static_cast<size_t>(member.index())] += lane;
+      for (const uint64_t lane : total.lanes) sums[static_cast<size_t>(member.index())] += lane;
     });
-    best = std::max(best, static_cast<double>(kWords * sizeof(uint64_t)) / SecondsSince(start));
+    best = std::max(best, static_cast<double>(n_lines * sizeof(Line)) / SecondsSince(start));
   }
   return best;
 }
@@ -142,6 +149,7 @@ Result<int> RunBench(const BenchOptions& options) {
   const std::vector<Case> cases = CasesOf(options);
   if (cases.empty())
     return Fail(ErrorCode::kInvalidArgument, "nothing to measure: -p and -n are 0");
+  const Clock::time_point start = Clock::now();
   Result<GgufFile> file = options.model.Open();
   if (!file) return Propagate(file);
   Result<std::shared_ptr<const Model>> model = [&] {
@@ -154,13 +162,13 @@ Result<int> RunBench(const BenchOptions& options) {
 
   size_t n_ctx = 0;
   for (const Case& test : cases) n_ctx = std::max(n_ctx, test.depth + test.n_tokens);
-  BenchReport report(options.format, *file, **model);
+  BenchReport report(options.format, *file, **model, SecondsSince(start));
   std::vector<int> threads = options.threads;
   if (threads.empty()) threads = {AvailableThreads()};
   for (const int n_threads : threads) {
     Result<Bench> bench = Bench::Create(*model, options, n_threads, n_ctx);
     if (!bench) return Propagate(bench);
-    report.SetThreads(n_threads, ReadBandwidth(bench->team()));
+    report.SetThreads(n_threads, ReadBandwidth(bench->team(), (*model)->weights()));
     for (const Case& test : cases) {
       const char* name = test.is_prompt ? "pp" : "tg";
       std::string label = fmt::format("{}{}", name, test.n_tokens);

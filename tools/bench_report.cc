@@ -1,6 +1,7 @@
 #include "tools/bench_report.h"
 
 #include <fmt/format.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -11,6 +12,13 @@ namespace quern {
 namespace {
 
 constexpr double kGiga = 1e9;
+
+/// Bytes of memory that this process has had at most.
+int64_t PeakRss() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return int64_t{usage.ru_maxrss} * 1024;
+}
 
 }  // namespace
 
@@ -24,11 +32,13 @@ double BenchRow::Median() const {
 double BenchRow::Min() const { return *std::min_element(speeds.begin(), speeds.end()); }
 double BenchRow::Max() const { return *std::max_element(speeds.begin(), speeds.end()); }
 
-BenchReport::BenchReport(std::string format, const GgufFile& file, const Model& model)
+BenchReport::BenchReport(std::string format, const GgufFile& file, const Model& model,
+                         double load_seconds)
     : format_(std::move(format)),
       model_(model.hparams().name.empty() ? file.name() : model.hparams().name),
       file_bytes_(static_cast<double>(file.file_bytes())),
-      weight_bytes_(static_cast<double>(model.weight_bytes())) {
+      bytes_per_token_(static_cast<double>(model.bytes_per_token())),
+      load_seconds_(load_seconds) {
   for (const TensorInfo& tensor : file.tensors()) n_params_ += tensor.n_elements();
   if (format_ == "md") {
     fmt::print("| {:<24} | {:>9} | {:>8} | {:>7} | {:>14} | {:>9} | {:>19} | {:>9} |\n", "model",
@@ -51,7 +61,7 @@ void BenchReport::SetThreads(int n_threads, double read_bandwidth) {
 void BenchReport::Add(const std::string& test, bool reads_all_weights,
                       const std::vector<double>& speeds) {
   rows_.push_back(
-      {n_threads_, test, speeds, reads_all_weights ? weight_bytes_ : 0, read_bandwidth_});
+      {n_threads_, test, speeds, reads_all_weights ? bytes_per_token_ : 0, read_bandwidth_});
   PrintRow(rows_.back());
 }
 
@@ -86,7 +96,9 @@ void BenchReport::Finish() {
                       {"median_tokens_per_second", row.Median()},
                       {"tokens_per_second", row.speeds},
                       {"weight_bytes_per_second", row.WeightRate()},
-                      {"read_bytes_per_second", row.read_bandwidth}});
+                      {"read_bytes_per_second", row.read_bandwidth},
+                      {"load_seconds", load_seconds_},
+                      {"peak_rss_bytes", PeakRss()}});
     }
     fmt::print("{}\n", rows.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
   } else if (format_ == "md") {
@@ -99,7 +111,11 @@ void BenchReport::Finish() {
           fmt::format("{}{:.1f} GB/s with {} thread{}", speeds.empty() ? "" : ", ",
                       row.read_bandwidth / kGiga, row.n_threads, row.n_threads == 1 ? "" : "s");
     }
-    fmt::print("\nweights: read for each token. This machine streams {} from memory.\n", speeds);
+    fmt::print(
+        "\nLoaded in {:.1f} s; at most {:.2f} GB of memory in use. weights: read for each token; "
+        "this "
+        "machine streams them at {}.\n",
+        load_seconds_, static_cast<double>(PeakRss()) / kGiga, speeds);
   }
 }
 

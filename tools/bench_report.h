@@ -26,11 +26,11 @@ struct BenchRow {
   double WeightRate() const { return Median() * bytes_per_token; }
 };
 
-/// Prints rows as they come; JSON and the bandwidth at Finish.
+/// Prints rows as they come; at Finish JSON, or load time, memory and bandwidth.
 class BenchReport {
  public:
   /// `format` is "md", "json" or "csv".
-  BenchReport(std::string format, const GgufFile& file, const Model& model);
+  BenchReport(std::string format, const GgufFile& file, const Model& model, double load_seconds);
 
   /// Rows from here on ran with `n_threads`, which read `read_bandwidth` bytes per second from
   /// memory.
@@ -44,7 +44,8 @@ class BenchReport {
   std::string format_;
   std::string model_;
   double file_bytes_;
-  double weight_bytes_;
+  double bytes_per_token_;
+  double load_seconds_;
   uint64_t n_params_ = 0;
   int n_threads_ = 0;
   double read_bandwidth_ = 0;

@@ -58,7 +58,7 @@ void PrintStart(const ServeOptions& options, int port, const Model& model) {
   const std::string url = fmt::format("http://{}:{}", is_ipv6 ? "[" + host + "]" : host, port);
   fmt::print("model    {}\n", options.http.model_id);
   fmt::print("context  {} tokens, shared by all requests\n", options.engine.n_ctx);
-  fmt::print("memory   {} MiB of weights\n", model.weight_bytes() >> 20);
+  fmt::print("memory   {} MiB of weights\n", model.weights().size() >> 20);
   fmt::print("address  {}\n\n", url);
   fmt::print(
       "Try: curl {}/v1/chat/completions -H 'Content-Type: application/json' {}-d "
