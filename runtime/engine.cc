@@ -4,8 +4,11 @@
 #include <chrono>
 #include <deque>
 #include <list>
+#include <memory>
+#include <new>
 #include <utility>
 
+#include "gguf/check.h"
 #include "runtime/executor.h"
 #include "runtime/kv_pool.h"
 #include "runtime/prefix_cache.h"
@@ -17,6 +20,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+/// With this many rows of the widest model, sizes in bytes are still far below 2^64.
+constexpr size_t kMostChunkTokens = size_t{1} << 20;
+
 double SecondsBetween(Clock::time_point begin, Clock::time_point end) {
   return std::chrono::duration<double>(end - begin).count();
 }
@@ -27,7 +33,7 @@ struct Job {
       KvPool* pool)
       : id(id_in),
         request(std::move(request_in)),
-        sink(std::move(sink_in)),
+        sink(std::make_shared<const EventSink>(std::move(sink_in))),
         sampler(request.sampling),
         detokenizer(tokenizer),
         stop(request.stop),
@@ -42,7 +48,7 @@ struct Job {
 
   RequestId id;
   GenerateRequest request;
-  EventSink sink;
+  std::shared_ptr<const EventSink> sink;
   Sampler sampler;
   StreamingDetokenizer detokenizer;
   StopText stop;
@@ -53,6 +59,13 @@ struct Job {
   Clock::time_point started;
   Clock::time_point first_token;
   bool cancelled = false;
+  bool finished = false;
+};
+
+/// An event on its way to a sink, which may outlive the job that it tells of.
+struct Delivery {
+  std::shared_ptr<const EventSink> sink;
+  GenerateEvent event;
 };
 
 }  // namespace
@@ -73,7 +86,7 @@ struct Engine::Impl {
   std::vector<Job*> FormBatch(std::vector<BatchPart>& parts);
   void Advance(Job& job, std::span<const float> logits);
   void Emit(Job& job, GenerateEvent event);
-  void Finish(Job& job, const GenerateEvent& event);
+  void Deliver();
 
   std::shared_ptr<const Model> model;
   EngineOptions options;
@@ -84,6 +97,7 @@ struct Engine::Impl {
   RequestId next_id = 1;
   std::deque<std::unique_ptr<Job>> waiting;
   std::list<std::unique_ptr<Job>> running;
+  std::vector<Delivery> deliveries;
 };
 
 Result<std::unique_ptr<Engine>> Engine::Create(std::shared_ptr<const Model> model,
@@ -92,12 +106,21 @@ Result<std::unique_ptr<Engine>> Engine::Create(std::shared_ptr<const Model> mode
     return Fail(ErrorCode::kInvalidArgument, "context of {} and chunks of {}: expected at least 1",
                 options.n_ctx, options.chunk_tokens);
   }
-  const size_t n_pages = (options.n_ctx + kPageTokens - 1) / kPageTokens;
-  Result<KvPool> pool = KvPool::Create(model->hparams(), options.kv_type, n_pages);
+  if (options.chunk_tokens > kMostChunkTokens) {
+    return Fail(ErrorCode::kInvalidArgument, "chunks of {} tokens: expected at most {}",
+                options.chunk_tokens, kMostChunkTokens);
+  }
+  Result<KvPool> pool = KvPool::Create(model->hparams(), options.kv_type, PagesFor(options.n_ctx));
   if (!pool) return Propagate(pool);
   const int n_threads = options.n_threads > 0 ? options.n_threads : AvailableThreads();
-  return std::unique_ptr<Engine>(
-      new Engine(std::make_unique<Impl>(std::move(model), options, n_threads, std::move(*pool))));
+  try {
+    return std::unique_ptr<Engine>(
+        new Engine(std::make_unique<Impl>(std::move(model), options, n_threads, std::move(*pool))));
+  } catch (const std::bad_alloc&) {
+    return Fail(ErrorCode::kOutOfMemory,
+                "no memory for the work on chunks of {} tokens by {} threads", options.chunk_tokens,
+                n_threads);
+  }
 }
 
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -142,6 +165,7 @@ void Engine::Cancel(RequestId id) {
 bool Engine::Step() {
   Impl& impl = *impl_;
   impl.DropCancelled();
+  impl.Deliver();
   impl.Admit();
   if (impl.running.empty()) return false;
 
@@ -154,7 +178,8 @@ bool Engine::Step() {
     impl.Advance(*jobs[i], logits.first(n_vocab));
     logits = logits.subspan(n_vocab);
   }
-  std::erase_if(impl.running, [](const std::unique_ptr<Job>& job) { return job == nullptr; });
+  std::erase_if(impl.running, [](const std::unique_ptr<Job>& job) { return job->finished; });
+  impl.Deliver();
   return true;
 }
 
@@ -186,12 +211,15 @@ bool Engine::Impl::TryAdmit(Job& job) {
   job.sequence.Share(shared);
   // The last answer token is never run, so it takes no place.
   const size_t total = job.n_prompt() + job.request.max_tokens - 1;
-  const size_t n_pages = (total + kPageTokens - 1) / kPageTokens;
-  prefixes.MakeRoom(n_pages - shared.size());
-  if (!job.sequence.Reserve(total - job.sequence.n_past())) {
+  const size_t missing = PagesFor(total) - shared.size();
+  // While the request has to wait, what is cached stays: others may have use for it.
+  if (pool.n_free() + prefixes.n_evictable() < missing) {
     job.sequence.Truncate(0);
     return false;
   }
+  prefixes.MakeRoom(missing);
+  const Status reserved = job.sequence.Reserve(total - job.sequence.n_past());
+  QUERN_DCHECK(reserved);
   job.stats.cached_tokens = job.sequence.n_past();
   job.started = Clock::now();
   return true;
@@ -221,7 +249,7 @@ std::vector<Job*> Engine::Impl::FormBatch(std::vector<BatchPart>& parts) {
   return jobs;
 }
 
-/// Samples the next token of a job and tells its sink.
+/// Samples the next token of a job.
 void Engine::Impl::Advance(Job& job, std::span<const float> logits) {
   const Clock::time_point now = Clock::now();
   if (job.stats.generated_tokens == 0) {
@@ -250,28 +278,21 @@ void Engine::Impl::Advance(Job& job, std::span<const float> logits) {
   Emit(job, std::move(event));
 }
 
+/// Prepares an event for the job's sink; with the last one its full pages are kept for others.
 void Engine::Impl::Emit(Job& job, GenerateEvent event) {
   event.stats = job.stats;
   if (event.finished) {
     event.text += job.stop.Add(job.detokenizer.Finish());
     event.text += job.stop.Finish();
-    Finish(job, event);
-    return;
+    job.finished = true;
+    prefixes.Keep(std::span(job.tokens).first(job.sequence.n_past()), job.sequence.pages());
   }
-  if (job.sink) job.sink(event);
+  if (*job.sink) deliveries.push_back({job.sink, std::move(event)});
 }
 
-/// Keeps the full pages, tells the sink, and lets the job go from `running`.
-void Engine::Impl::Finish(Job& job, const GenerateEvent& event) {
-  prefixes.Keep(std::span(job.tokens).first(job.sequence.n_past()), job.sequence.pages());
-  if (job.sink) job.sink(event);
-  if (job.cancelled) return;
-  for (auto& held : running) {
-    if (held.get() == &job) {
-      held.reset();
-      return;
-    }
-  }
+/// Tells the sinks. A sink may submit and cancel, so nothing else is under way meanwhile.
+void Engine::Impl::Deliver() {
+  for (const Delivery& delivery : std::exchange(deliveries, {})) (*delivery.sink)(delivery.event);
 }
 
 Result<std::string> Engine::Generate(GenerateRequest request, const EventSink& sink) {

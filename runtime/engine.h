@@ -67,7 +67,8 @@ class Engine {
   /// (with both numbers). Reads only what never changes: any thread may call it.
   Status Check(const GenerateRequest& request) const;
 
-  /// Queues a request; `sink` is called from Step. Errors: those of Check.
+  /// Queues a request; `sink` is called from Step, and may call Submit and Cancel. Errors: those of
+  /// Check.
   Result<RequestId> Submit(GenerateRequest request, EventSink sink);
 
   /// Ends a request at the next step; its sink gets a last event with kCancelled.

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <limits>
 #include <utility>
 
 #include "gguf/check.h"
@@ -14,10 +15,16 @@ Result<KvPool> KvPool::Create(const HParams& hparams, KvType type, size_t n_page
   pool.n_head_kv_ = hparams.n_head_kv;
   pool.head_bytes_ = KvHeadPageBytes(type, hparams.head_dim);
   pool.page_bytes_ = pool.head_bytes_ * hparams.n_head_kv * hparams.n_layer;
-  pool.mapped_bytes_ = pool.page_bytes_ * n_pages;
+  constexpr size_t kMostPages = std::numeric_limits<PageId>::max();
+  if (n_pages == 0 || n_pages > kMostPages ||
+      __builtin_mul_overflow(pool.page_bytes_, n_pages, &pool.mapped_bytes_)) {
+    return Fail(ErrorCode::kOutOfMemory,
+                "a KV cache of {} pages of {} bytes: expected 1 to {} pages", n_pages,
+                pool.page_bytes_, kMostPages);
+  }
   void* memory = mmap(nullptr, pool.mapped_bytes_, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (n_pages == 0 || memory == MAP_FAILED) {
+  if (memory == MAP_FAILED) {
     return Fail(ErrorCode::kOutOfMemory, "cannot reserve {} MiB for a KV cache of {} tokens",
                 pool.mapped_bytes_ >> 20, n_pages * kPageTokens);
   }

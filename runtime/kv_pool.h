@@ -11,6 +11,10 @@
 
 namespace quern {
 
+inline size_t PagesFor(size_t n_tokens) {
+  return n_tokens / kPageTokens + (n_tokens % kPageTokens == 0 ? 0 : 1);
+}
+
 /// A page holds K and V of every layer and KV head for its tokens. Memory is reserved at once and
 /// becomes resident when a page is first written.
 class KvPool {

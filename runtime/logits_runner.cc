@@ -27,7 +27,7 @@ LogitsRunner::LogitsRunner(std::shared_ptr<const Model> model, const LogitsOptio
 
 Result<std::unique_ptr<LogitsRunner>> LogitsRunner::Create(std::shared_ptr<const Model> model,
                                                            const LogitsOptions& options) {
-  const size_t n_pages = (options.n_ctx + kPageTokens - 1) / kPageTokens;
+  const size_t n_pages = PagesFor(options.n_ctx);
   auto pool = KvPool::Create(model->hparams(), options.kv_type, n_pages);
   if (!pool) return Propagate(pool);
   return std::unique_ptr<LogitsRunner>(

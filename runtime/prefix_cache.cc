@@ -58,6 +58,13 @@ void PrefixCache::MoveToFront(std::span<const Entries::iterator> path) {
   }
 }
 
+size_t PrefixCache::n_evictable() const {
+  // A sequence that uses a page uses its parents too, so no other page stands in the way of these.
+  return static_cast<size_t>(
+      std::count_if(entries_.begin(), entries_.end(),
+                    [this](const Entry& entry) { return pool_->references(entry.page) == 1; }));
+}
+
 void PrefixCache::MakeRoom(size_t n_pages) {
   for (auto entry = entries_.end(); entry != entries_.begin() && pool_->n_free() < n_pages;) {
     const auto candidate = std::prev(entry);

@@ -33,6 +33,9 @@ class PrefixCache {
   /// free or none is left.
   void MakeRoom(size_t n_pages);
 
+  /// Pages that MakeRoom could free.
+  size_t n_evictable() const;
+
   size_t size() const { return entries_.size(); }
 
  private:

@@ -1,16 +1,11 @@
 #include "runtime/sequence.h"
 
+#include <cstring>
 #include <utility>
 
 #include "gguf/check.h"
 
 namespace quern {
-namespace {
-
-size_t PagesFor(size_t n_tokens) { return (n_tokens + kPageTokens - 1) / kPageTokens; }
-
-}  // namespace
-
 Sequence::Sequence(Sequence&& other) noexcept
     : pool_(other.pool_),
       pages_(std::exchange(other.pages_, {})),
@@ -27,12 +22,25 @@ void Sequence::Append(KvPool::PageId page) {
 Status Sequence::Reserve(size_t n_tokens) {
   const size_t wanted = PagesFor(n_past_ + n_tokens);
   const size_t missing = wanted > pages_.size() ? wanted - pages_.size() : 0;
-  if (missing > pool_->n_free()) {
+  // After Truncate the next page to write may be one that others read beyond n_past.
+  const size_t next = n_past_ / kPageTokens;
+  const bool copies = n_past_ % kPageTokens != 0 && pool_->references(pages_[next]) > 1;
+  const size_t needed = missing + (copies ? 1 : 0);
+  if (needed > pool_->n_free()) {
     return Fail(ErrorCode::kOutOfMemory, "the KV cache has {} free pages, {} are needed",
-                pool_->n_free(), missing);
+                pool_->n_free(), needed);
   }
+  if (copies) MakeOwn(next);
   for (size_t i = 0; i < missing; ++i) Append(pool_->Allocate());
   return {};
+}
+
+void Sequence::MakeOwn(size_t index) {
+  const KvPool::PageId own = pool_->Allocate();
+  std::memcpy(pool_->page(own), table_[index], pool_->page_bytes());
+  pool_->Release(pages_[index]);
+  pages_[index] = own;
+  table_[index] = pool_->page(own);
 }
 
 void Sequence::Share(std::span<const KvPool::PageId> pages) {

@@ -22,8 +22,8 @@ class Sequence {
   size_t n_past() const { return n_past_; }
   std::span<const KvPool::PageId> pages() const { return pages_; }
 
-  /// Takes pages for `n_tokens` more. Errors: kOutOfMemory, and nothing is taken, when the pool has
-  /// too few.
+  /// Takes pages for `n_tokens` more, which may then be written. Errors: kOutOfMemory, and nothing
+  /// is taken, when the pool has too few.
   Status Reserve(size_t n_tokens);
 
   /// Begins with full pages that another sequence computed; call it on an empty sequence.
@@ -38,6 +38,8 @@ class Sequence {
 
  private:
   void Append(KvPool::PageId page);
+  /// Puts a copy in the place of a shared page.
+  void MakeOwn(size_t index);
 
   KvPool* pool_;
   std::vector<KvPool::PageId> pages_;

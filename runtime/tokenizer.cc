@@ -219,23 +219,8 @@ bool Tokenizer::IsEndOfGeneration(Token token) const {
   return impl_->vocabulary->IsEndOfGeneration(token);
 }
 
-bool Tokenizer::IsControl(Token token) const {
-  return impl_->vocabulary->Contains(token) &&
-         impl_->vocabulary->Type(token) == TokenType::kControl;
-}
-
-std::optional<Token> Tokenizer::Find(std::string_view text) const {
-  return impl_->vocabulary->Find(text);
-}
-
-StreamingDetokenizer::StreamingDetokenizer(const Tokenizer& tokenizer, bool render_special)
-    : tokenizer_(&tokenizer), render_special_(render_special) {}
-
 std::string StreamingDetokenizer::Add(Token token) {
-  const std::string piece = tokenizer_->Piece(token, render_special_);
-  const bool drops_space = at_start_ && tokenizer_->DropsLeadingSpace() && piece.starts_with(' ');
-  at_start_ = false;
-  pending_.append(piece, drops_space ? 1 : 0);
+  pending_ += tokenizer_->Piece(token);
   return TakeWholeUtf8(pending_);
 }
 

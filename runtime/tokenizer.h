@@ -52,9 +52,6 @@ class Tokenizer {
   bool DropsLeadingSpace() const;
   /// Tokens that end an answer: EOS, end of turn, end of message.
   bool IsEndOfGeneration(Token token) const;
-  bool IsControl(Token token) const;
-  /// The token with exactly this text in the vocabulary.
-  std::optional<Token> Find(std::string_view text) const;
 
  private:
   struct Impl;
@@ -62,10 +59,11 @@ class Tokenizer {
   std::unique_ptr<const Impl> impl_;
 };
 
-/// Turns a stream of tokens into text that is whole UTF-8 at every step.
+/// Turns the tokens of an answer into text that is whole UTF-8 at every step. An answer follows a
+/// prompt, so a space that it begins with belongs to it, in SPM vocabularies too.
 class StreamingDetokenizer {
  public:
-  explicit StreamingDetokenizer(const Tokenizer& tokenizer, bool render_special = false);
+  explicit StreamingDetokenizer(const Tokenizer& tokenizer) : tokenizer_(&tokenizer) {}
 
   /// Text that is complete with this token: never ends inside a UTF-8 sequence; invalid bytes
   /// become U+FFFD.
@@ -75,8 +73,6 @@ class StreamingDetokenizer {
 
  private:
   const Tokenizer* tokenizer_;
-  bool render_special_;
-  bool at_start_ = true;
   std::string pending_;
 };
 

@@ -93,8 +93,7 @@ class Bench {
  public:
   static Result<Bench> Create(std::shared_ptr<const Model> model, const BenchOptions& options,
                               int n_threads, size_t n_ctx) {
-    Result<KvPool> pool =
-        KvPool::Create(model->hparams(), KvType::kF16, (n_ctx + kPageTokens - 1) / kPageTokens);
+    Result<KvPool> pool = KvPool::Create(model->hparams(), KvType::kF16, PagesFor(n_ctx));
     if (!pool) return Propagate(pool);
     return Bench(std::move(model), options.batch_size, n_threads, std::move(*pool));
   }

@@ -1,14 +1,17 @@
 #include "runtime/engine.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <map>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "tests/testing/tiny_model.h"
+#include "tests/testing/vocabulary_file.h"
 
 namespace quern {
 namespace {
@@ -192,6 +195,83 @@ TEST_F(EngineTest, EndOfGenerationEndsTheAnswer) {
   EXPECT_EQ(NewEngine()->Generate(request, heard.Sink()).value(), "");
   EXPECT_THAT(heard.tokens, ElementsAre(end));
   EXPECT_EQ(heard.reason, FinishReason::kStop);
+}
+
+/// "Once upon a" and "time there" make "Once upon a time there".
+TEST_F(EngineTest, AnAnswerKeepsItsFirstSpace) {
+  testing::VocabularyFile vocabulary("llama");
+  vocabulary.Add("<unk>", TokenType::kUnknown).Add("<s>", TokenType::kControl);
+  vocabulary.Add("</s>", TokenType::kControl).Add("\u2581a").Add("\u2581time").Add("\u2581there");
+  for (int i = 0; i < 300; ++i) vocabulary.Add(fmt::format("w{}", i));  // a model's least size
+  vocabulary.writer().SetUint32("tokenizer.ggml.bos_token_id", 1);
+  const testing::TinyModel tiny({}, &vocabulary.file());
+  const auto engine = Engine::Create(tiny.Load(), {.n_threads = 1}).value();
+  GenerateRequest request;
+  request.prompt = engine->model().EncodePrompt("a");
+  request.max_tokens = 2;
+  request.sampling.temperature = 0;
+  request.sampling.logit_bias = {{4, 1e6F}};
+  EXPECT_EQ(engine->Generate(request).value(), " time time");
+}
+
+/// Every event may make its listener submit, and cancel itself and others.
+TEST_F(EngineTest, SinksMaySubmitAndCancel) {
+  const auto engine = NewEngine();
+  std::vector<RequestId> ids;
+  size_t n_events = 0;
+  size_t n_finished = 0;
+  size_t n_submitted = 0;
+  std::function<void()> submit;
+  const auto sink = [&](const GenerateEvent& event) {
+    ++n_events;
+    if (n_submitted < 20) submit();
+    if (n_events % 3 == 0) engine->Cancel(ids[n_events % ids.size()]);
+    if (event.finished) {
+      ++n_finished;
+      for (const RequestId id : ids) engine->Cancel(id - id % 2);
+    }
+  };
+  submit = [&] {
+    const Result<RequestId> id =
+        engine->Submit(Request(5 + n_submitted, 1 + n_submitted % 4, n_submitted), sink);
+    ASSERT_TRUE(id);
+    ids.push_back(*id);
+    ++n_submitted;
+  };
+  for (int i = 0; i < 3; ++i) submit();
+  while (engine->Step()) {
+  }
+  EXPECT_EQ(n_submitted, 20U);
+  EXPECT_EQ(n_finished, 20U);
+  Heard last;
+  EXPECT_TRUE(engine->Generate(Request(10, 5), last.Sink()));
+  EXPECT_EQ(last.tokens, Alone(Request(10, 5)));
+}
+
+/// A request that waits for room leaves the cache to those that can use it.
+TEST_F(EngineTest, WaitingDoesNotEmptyTheCache) {
+  const auto engine = NewEngine({.n_ctx = 6 * kPageTokens});
+  const GenerateRequest cached = Request(2 * kPageTokens + 5, 10, 1);
+  ASSERT_TRUE(engine->Generate(cached));
+  ASSERT_TRUE(engine->Submit(Request(2 * kPageTokens, kPageTokens, 2), nullptr));
+  EXPECT_TRUE(engine->Step());
+  // Six pages: three are in use, two are cached, one is free; four cannot be had.
+  const Result<RequestId> waiting = engine->Submit(Request(4 * kPageTokens - 20, 10, 3), nullptr);
+  EXPECT_TRUE(engine->Step());
+  engine->Cancel(*waiting);
+  Heard again;
+  ASSERT_TRUE(engine->Generate(cached, again.Sink()));
+  EXPECT_EQ(again.stats.cached_tokens, 2 * kPageTokens);
+}
+
+TEST_F(EngineTest, RefusesWhatNoMemoryHolds) {
+  const auto message = [&](const EngineOptions& options) {
+    const auto engine = Engine::Create(model_, options);
+    return engine ? "no error" : engine.error().message;
+  };
+  EXPECT_THAT(message({.n_ctx = SIZE_MAX}), HasSubstr("KV cache"));
+  EXPECT_THAT(message({.n_ctx = SIZE_MAX / 4096}), HasSubstr("KV cache"));
+  EXPECT_THAT(message({.chunk_tokens = SIZE_MAX}), HasSubstr("expected at most"));
 }
 
 TEST_F(EngineTest, RefusesBadRequestsAndGoesOn) {

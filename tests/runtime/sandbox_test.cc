@@ -38,7 +38,7 @@ TEST(Sandbox, PassesLongAndBinaryTexts) {
 }
 
 TEST(Sandbox, CrashesAreErrorsAndTheNextRequestIsServed) {
-  Sandbox sandbox([](std::string request) {
+  Sandbox sandbox([](const std::string& request) {
     if (request == "abort") std::abort();
     if (request == "throw") throw std::runtime_error("no");
     if (request == "leave") _exit(0);

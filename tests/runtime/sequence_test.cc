@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <utility>
 
 namespace quern {
@@ -64,6 +65,32 @@ TEST_F(SequenceTest, SharedPagesLiveUntilTheLastOwner) {
   EXPECT_EQ(pool_.n_free(), 3U);
   second.Truncate(0);
   EXPECT_EQ(pool_.n_free(), 4U);
+}
+
+/// A sequence that is cut back into a page of another's writes to a copy of it.
+TEST_F(SequenceTest, SharedPagesAreCopiedBeforeTheyAreWritten) {
+  Sequence first(&pool_);
+  ASSERT_TRUE(first.Reserve(2 * kPageTokens));
+  first.Advance(2 * kPageTokens);
+  std::memset(first.page_table()[0], 7, pool_.page_bytes());
+  Sequence second(&pool_);
+  second.Share(first.pages());
+  second.Truncate(10);
+  ASSERT_TRUE(second.Reserve(1));
+  EXPECT_NE(second.page_table()[0], first.page_table()[0]);
+  EXPECT_EQ(std::memcmp(second.page_table()[0], first.page_table()[0], pool_.page_bytes()), 0);
+  EXPECT_EQ(pool_.references(first.pages()[0]), 1U);
+  EXPECT_EQ(pool_.n_free(), 1U);
+
+  const std::byte* own = second.page_table()[0];
+  ASSERT_TRUE(second.Reserve(2));
+  EXPECT_EQ(second.page_table()[0], own);
+  Sequence third(&pool_);
+  third.Share(first.pages());
+  third.Truncate(kPageTokens + 1);
+  EXPECT_FALSE(third.Reserve(kPageTokens)) << "one page to copy and one more, but one is free";
+  ASSERT_TRUE(third.Reserve(1));
+  EXPECT_EQ(third.page_table()[0], first.page_table()[0]);
 }
 
 TEST_F(SequenceTest, PagesAndHeadsDoNotOverlap) {

@@ -74,11 +74,7 @@ TEST(Tokenizer, ControlTokensAreParsedAndShownOnRequest) {
   const std::vector<Token> tokens = {0, 258, 1};
   EXPECT_EQ(tokenizer.Decode(tokens), " a");
   EXPECT_EQ(tokenizer.Decode(tokens, true), "<|begin_of_text|> a<|eot_id|>");
-  EXPECT_TRUE(tokenizer.IsControl(1));
-  EXPECT_FALSE(tokenizer.IsControl(258));
-  EXPECT_FALSE(tokenizer.IsControl(-1));
   EXPECT_TRUE(tokenizer.IsEndOfGeneration(1));
-  EXPECT_EQ(tokenizer.Find("<|eot_id|>"), 1);
 }
 
 TEST(Tokenizer, TheFileDecidesAboutBosAndEos) {
@@ -150,15 +146,18 @@ TEST(StreamingDetokenizer, InvalidBytesAreReplaced) {
   EXPECT_EQ(stream.Finish(), "");
 }
 
-TEST(StreamingDetokenizer, GivesWhatDecodeGives) {
+/// Prompt and answer together are what Decode gives of both, the space between them included.
+TEST(StreamingDetokenizer, GoesOnWhereThePromptEnded) {
   VocabularyFile file = SentencePieceFile();
   const Tokenizer tokenizer = Load(file);
-  for (const std::vector<Token>& tokens :
-       std::vector<std::vector<Token>>{{6, 5, 6}, {1, 6}, {7, 8, 9, 6}, {3, 3, 4}, {}}) {
+  for (const std::vector<Token>& answer :
+       std::vector<std::vector<Token>>{{6, 5, 6}, {5, 6}, {7, 8, 9, 6}, {3, 3, 4}, {}}) {
+    std::vector<Token> all = {6, 5};
+    std::string text = tokenizer.Decode(all);
+    all.insert(all.end(), answer.begin(), answer.end());
     StreamingDetokenizer stream(tokenizer);
-    std::string text;
-    for (const Token token : tokens) text += stream.Add(token);
-    EXPECT_EQ(text + stream.Finish(), tokenizer.Decode(tokens));
+    for (const Token token : answer) text += stream.Add(token);
+    EXPECT_EQ(text + stream.Finish(), tokenizer.Decode(all));
   }
 }
 

@@ -20,8 +20,9 @@ T OrDie(Result<T> result) {
 
 }  // namespace
 
-TinyModel::TinyModel(const SyntheticModel& shapes) {
+TinyModel::TinyModel(const SyntheticModel& shapes, const GgufFile* vocabulary) {
   SyntheticWriteOptions options;
+  options.vocabulary = vocabulary;
   options.n_threads = 1;
   if (const Status written = WriteSyntheticModel(shapes, path_, options); !written) {
     fmt::print(stderr, "test model: {}\n", written.error().message);

@@ -15,7 +15,8 @@ namespace quern::testing {
 /// on.
 class TinyModel {
  public:
-  explicit TinyModel(const SyntheticModel& shapes);
+  /// `vocabulary`: a file whose tokenizer the model gets; null: a generated one.
+  explicit TinyModel(const SyntheticModel& shapes, const GgufFile* vocabulary = nullptr);
 
   const std::string& path() const { return path_; }
   GgufFile Open() const;
