@@ -1,17 +1,11 @@
-// The only place that knows oneTBB: all parallelism of the project goes through ThreadTeam.
 #include "runtime/thread_team.h"
-
-#include <tbb/global_control.h>
-#include <tbb/task_arena.h>
-#include <tbb/task_group.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <optional>
 #include <thread>
 
-#include "gguf/check.h"
+#include "runtime/worker_pool.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -94,20 +88,8 @@ void TeamMember::Barrier() {
   SpinUntil([&] { return meeting.generation.load(std::memory_order_acquire) != generation; });
 }
 
-struct ThreadTeam::Impl {
-  explicit Impl(int n_threads) : arena(n_threads) {
-    // oneTBB starts no more workers than there are CPUs unless it is told that more are wanted.
-    if (n_threads > tbb::this_task_arena::max_concurrency()) {
-      more_workers.emplace(tbb::global_control::max_allowed_parallelism,
-                           static_cast<size_t>(n_threads));
-    }
-  }
-  std::optional<tbb::global_control> more_workers;
-  tbb::task_arena arena;
-};
-
 ThreadTeam::ThreadTeam(int n_threads)
-    : n_threads_(std::max(n_threads, 1)), impl_(std::make_unique<Impl>(n_threads_)) {}
+    : n_threads_(std::max(n_threads, 1)), workers_(std::make_unique<WorkerPool>(n_threads_)) {}
 
 ThreadTeam::~ThreadTeam() = default;
 
@@ -118,20 +100,17 @@ void ThreadTeam::Run(const std::function<void(TeamMember&)>& body) {
     body(alone);
     return;
   }
-  impl_->arena.execute([&] {
-    tbb::task_group workers;
-    for (int i = 1; i < n_threads_; ++i) {
-      workers.run([&] {
-        const int index = meeting.Join();
-        if (index < 0) return;
-        TeamMember member(&meeting, index, meeting.WaitClosed());
-        body(member);
-      });
-    }
+  const auto join = [&] {
+    const int index = meeting.Join();
+    if (index < 0) return;
+    TeamMember member(&meeting, index, meeting.WaitClosed());
+    body(member);
+  };
+  const auto lead = [&] {
     TeamMember caller(&meeting, 0, meeting.Close(n_threads_));
     body(caller);
-    workers.wait();
-  });
+  };
+  workers_->Run(join, lead);
 }
 
 void ThreadTeam::ForEach(size_t n, const std::function<void(size_t)>& body) {

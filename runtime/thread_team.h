@@ -1,4 +1,4 @@
-// A team of oneTBB threads that run one function together and meet at barriers.
+// A team of threads that run one function together and meet at barriers.
 #pragma once
 
 #include <cstddef>
@@ -9,6 +9,8 @@
 #include "runtime/cpu_limits.h"  // IWYU pragma: export
 
 namespace quern {
+
+class WorkerPool;
 
 /// One thread's place in a running team.
 class TeamMember {
@@ -48,18 +50,17 @@ class ThreadTeam {
 
   int n_threads() const { return n_threads_; }
 
-  /// Runs `body` on every member at once and returns when all are done. oneTBB does not promise
-  /// concurrency, so the team is frozen at start from the workers that came; it may be smaller than
-  /// n_threads, and results must not depend on it.
+  /// Runs `body` on every member at once and returns when all are done. Nothing promises that
+  /// workers come, so the team is frozen at start from the workers that came; it may be smaller
+  /// than n_threads, and results must not depend on it.
   void Run(const std::function<void(TeamMember&)>& body);
 
   /// Runs body(i) for each i of [0, n), handed out one by one: for uneven work without barriers.
   void ForEach(size_t n, const std::function<void(size_t)>& body);
 
  private:
-  struct Impl;
   int n_threads_;
-  std::unique_ptr<Impl> impl_;
+  std::unique_ptr<WorkerPool> workers_;
 };
 
 }  // namespace quern
