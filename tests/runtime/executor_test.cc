@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -24,9 +25,9 @@ constexpr size_t kLength = kSplitTokens + 90;
 
 /// A model, its cache and its threads.
 struct Machine {
-  Machine(std::shared_ptr<const Model> model_in, int n_threads)
+  Machine(std::shared_ptr<const Model> model_in, int n_threads, KvType kv_type = KvType::kF16)
       : model(std::move(model_in)),
-        pool(std::move(*KvPool::Create(model->hparams(), KvType::kF16, 256))),
+        pool(std::move(*KvPool::Create(model->hparams(), kv_type, 256))),
         team(n_threads),
         executor(model, &pool, &team, kMaxRows) {}
 
@@ -72,6 +73,43 @@ class ExecutorTest : public ::testing::Test {
     return std::span(alone_).subspan(position * n_vocab_, n_vocab_);
   }
 
+  /// The logits of `tokens_`, the last of them (from within the first attention split) in chunks of
+  /// `chunk` while 15 other sequences run beside it, some of them before it in the batch, with
+  /// other tokens and chunks of other sizes.
+  std::vector<float> RunAmong16(Machine& machine, size_t chunk) const {
+    std::vector<Sequence> others;
+    std::vector<std::vector<Token>> other_tokens;
+    for (size_t i = 0; i < 15; ++i) {
+      others.emplace_back(&machine.pool);
+      other_tokens.push_back(RandomTokens(kLength, n_vocab_, 100 + i));
+    }
+    Sequence sequence(&machine.pool);
+    std::vector<float> all =
+        machine.Run(sequence, std::span(tokens_).first(kSplitTokens - 40), kMaxRows);
+    while (sequence.n_past() < kLength) {
+      const size_t n = std::min({chunk, kLength - sequence.n_past(), kMaxRows - 60});
+      std::vector<BatchPart> parts;
+      size_t rows_before = 0;
+      for (size_t i = 0; i < 15; ++i) {
+        if (i == 7) {
+          EXPECT_TRUE(sequence.Reserve(n));
+          parts.push_back({&sequence, std::span(tokens_).subspan(sequence.n_past(), n), n});
+        }
+        if (others[i].n_past() + 4 > 200) others[i].Truncate(0);  // as a new request would
+        const size_t m = 1 + i % 4;
+        EXPECT_TRUE(others[i].Reserve(m));
+        const size_t n_logits = i % 2;
+        parts.push_back(
+            {&others[i], std::span(other_tokens[i]).subspan(others[i].n_past(), m), n_logits});
+        if (i < 7) rows_before += n_logits;
+      }
+      const std::span<const float> logits =
+          machine.executor.Forward(parts).subspan(rows_before * n_vocab_, n * n_vocab_);
+      all.insert(all.end(), logits.begin(), logits.end());
+    }
+    return all;
+  }
+
   static std::shared_ptr<const Model> model_;
   uint32_t n_vocab_ = 0;
   std::vector<Token> tokens_;
@@ -84,16 +122,37 @@ TEST_F(ExecutorTest, LogitsAreFiniteAndDiffer) {
   EXPECT_FALSE(SameBits(Alone(0), Alone(1)));
 }
 
-TEST_F(ExecutorTest, ThreadsDoNotMatter) {
-  for (const int n_threads : {2, 3}) {
-    for (const size_t chunk : {size_t{1}, size_t{64}}) {
-      Machine machine(model_, n_threads);
+/// Whether a team of this machine ever comes together: if not, tests of threads test nothing.
+bool HasThreads(ThreadTeam& team) {
+  std::atomic<int> size{0};
+  for (int run = 0; run < 5000 && size < team.n_threads(); ++run) {
+    team.Run([&](TeamMember& member) { size = member.size(); });
+  }
+  return size == team.n_threads();
+}
+
+/// The design rule, over the grid of all that may differ: with 15 neighbours that read and decode,
+/// the logits of every position are those of the sequence alone on one thread.
+class BatchInvariance : public ExecutorTest, public ::testing::WithParamInterface<KvType> {};
+
+TEST_P(BatchInvariance, NothingMatters) {
+  std::vector<float> expected;
+  for (const int n_threads : {1, 2, 3}) {
+    Machine machine(model_, n_threads, GetParam());
+    EXPECT_TRUE(HasThreads(machine.team)) << n_threads;
+    for (const size_t chunk : {1, 7, 64, 512}) {
       Sequence sequence(&machine.pool);
-      EXPECT_TRUE(SameBits(machine.Run(sequence, tokens_, chunk), alone_))
-          << n_threads << " " << chunk;
+      const std::vector<float> logits = machine.Run(sequence, tokens_, chunk);
+      if (expected.empty()) expected = logits;
+      EXPECT_TRUE(SameBits(logits, expected)) << n_threads << " threads, chunks of " << chunk;
+      EXPECT_TRUE(SameBits(RunAmong16(machine, chunk), expected))
+          << n_threads << " threads, chunks of " << chunk << ", among 16";
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(CacheTypes, BatchInvariance,
+                         ::testing::Values(KvType::kF16, KvType::kBF16, KvType::kF32));
 
 TEST_F(ExecutorTest, ChunksDoNotMatter) {
   Machine machine(model_, 2);
@@ -183,37 +242,48 @@ TEST_F(ExecutorTest, SharedAndRecomputedPrefixesAgree) {
 }
 
 /// Many sequences under random chunks, batches, thread counts, rewinds: each position's logits
-/// stay.
+/// stay, and no sequence gets another's.
 TEST_F(ExecutorTest, RandomSchedulesDoNotMatter) {
+  constexpr size_t kSequences = 5;
+  std::vector<std::vector<Token>> tokens;
+  std::vector<std::vector<float>> expected;
+  for (size_t i = 0; i < kSequences; ++i) {
+    tokens.push_back(RandomTokens(kLength, n_vocab_, 50 + i));
+    Machine machine(model_, 1);
+    Sequence sequence(&machine.pool);
+    expected.push_back(machine.Run(sequence, tokens[i], 512));
+  }
   std::mt19937 random(7);
   for (int round = 0; round < 6; ++round) {
     Machine machine(model_, 1 + round % 3);
     std::vector<Sequence> sequences;
-    for (int i = 0; i < 5; ++i) sequences.emplace_back(&machine.pool);
+    for (size_t i = 0; i < kSequences; ++i) sequences.emplace_back(&machine.pool);
     for (int step = 0; step < 30; ++step) {
       std::vector<BatchPart> parts;
-      std::vector<size_t> first_position;
+      std::vector<std::span<const float>> wanted;
       size_t room = kMaxRows;
-      for (Sequence& sequence : sequences) {
+      for (size_t i = 0; i < kSequences; ++i) {
+        Sequence& sequence = sequences[i];
         if (random() % 4 == 0) continue;
         if (random() % 8 == 0) sequence.Truncate(random() % (sequence.n_past() + 1));
         const size_t left = std::min(room, kLength - sequence.n_past());
         const size_t most = random() % 2 == 0 ? 3 : 120;
         const size_t n = std::min<size_t>(left, 1 + random() % most);
-        if (n == 0 || !sequence.Reserve(n)) continue;
+        if (n == 0) continue;
+        ASSERT_TRUE(sequence.Reserve(n));
         room -= n;
-        first_position.push_back(sequence.n_past());
-        parts.push_back({&sequence, std::span(tokens_).subspan(sequence.n_past(), n), n});
+        const size_t n_past = sequence.n_past();
+        parts.push_back({&sequence, std::span(tokens[i]).subspan(n_past, n), n});
+        wanted.push_back(std::span(expected[i]).subspan(n_past * n_vocab_, n * n_vocab_));
       }
       if (parts.empty()) continue;
       std::span<const float> logits = machine.executor.Forward(parts);
       for (size_t i = 0; i < parts.size(); ++i) {
-        const size_t n = parts[i].tokens.size() * n_vocab_;
-        ASSERT_TRUE(
-            SameBits(logits.first(n), std::span(alone_).subspan(first_position[i] * n_vocab_, n)))
+        ASSERT_TRUE(SameBits(logits.first(wanted[i].size()), wanted[i]))
             << "round " << round << ", step " << step << ", part " << i;
-        logits = logits.subspan(n);
+        logits = logits.subspan(wanted[i].size());
       }
+      EXPECT_TRUE(logits.empty());
     }
   }
 }
