@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "gguf/check.h"
 
@@ -67,10 +68,17 @@ double KlDivergence(std::span<const double> reference_log_probs, std::span<const
   return sum;
 }
 
-void Divergence::Add(std::span<const double> reference_log_probs, std::span<const float> logits,
-                     std::optional<Token> next) {
+Status Divergence::Add(std::span<const double> reference_log_probs, std::span<const float> logits,
+                       std::optional<Token> next) {
   log_probs_.resize(logits.size());
   LogSoftmax(logits, log_probs_);
+  for (const auto& [what, values] : {std::pair{"reference", reference_log_probs},
+                                     std::pair{"model", std::span<const double>(log_probs_)}}) {
+    if (std::any_of(values.begin(), values.end(), [](double x) { return std::isnan(x); })) {
+      return Fail(ErrorCode::kInvalidArgument, "position {}: the {}'s logits are not all numbers",
+                  kl_values_.size(), what);
+    }
+  }
   const double kl = KlDivergence(reference_log_probs, log_probs_, floor_);
   kl_.Add(kl);
   kl_values_.push_back(kl);
@@ -80,6 +88,7 @@ void Divergence::Add(std::span<const double> reference_log_probs, std::span<cons
     nll_.Add(-log_probs_[token]);
     reference_nll_.Add(-reference_log_probs[token]);
   }
+  return {};
 }
 
 DivergenceSummary Divergence::Summarize() const {

@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "gguf/result.h"
 #include "runtime/tokenizer.h"
 
 namespace quern {
@@ -68,9 +69,10 @@ class Divergence {
   /// `floor` as in KlDivergence.
   explicit Divergence(double floor = -std::numeric_limits<double>::infinity()) : floor_(floor) {}
 
-  /// `next`: the token that follows in the text, where it is to be scored.
-  void Add(std::span<const double> reference_log_probs, std::span<const float> logits,
-           std::optional<Token> next);
+  /// `next`: the token that follows in the text, where it is to be scored. Errors:
+  /// kInvalidArgument when either side is no distribution (NaN), which agrees with nothing.
+  Status Add(std::span<const double> reference_log_probs, std::span<const float> logits,
+             std::optional<Token> next);
 
   /// Call it after at least one position.
   DivergenceSummary Summarize() const;

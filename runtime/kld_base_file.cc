@@ -135,8 +135,15 @@ KldBaseWriter::KldBaseWriter(std::string path, OutputFile file, const KldBaseSha
 Status KldBaseWriter::Write(std::span<const float> logits) {
   QUERN_DCHECK(missing_rows_ > 0);
   --missing_rows_;
+  if (std::any_of(logits.begin(), logits.end(), [](float x) { return std::isnan(x); })) {
+    return Fail(ErrorCode::kInvalidArgument, "{}: logits that are not all numbers", path_);
+  }
   const auto [smallest_at, largest_at] = std::minmax_element(logits.begin(), logits.end());
   const float largest = *largest_at;
+  if (!std::isfinite(largest)) {
+    return Fail(ErrorCode::kInvalidArgument, "{}: a largest logit of {}, expected a finite one",
+                path_, largest);
+  }
   const float smallest = std::max(*smallest_at, largest + static_cast<float>(kKldBaseFloor));
   double sum = 0;
   for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - largest);

@@ -61,9 +61,8 @@ Result<DivergenceSummary> CompareWithNpy(const VerifyOptions& options) {
         if (Status read = reader->Read(reference); !read) return read;
         LogSoftmax(reference, reference_log_probs);
         const bool has_next = position + 1 < tokens->size();
-        divergence.Add(reference_log_probs, logits,
-                       has_next ? std::optional((*tokens)[position + 1]) : std::nullopt);
-        return {};
+        return divergence.Add(reference_log_probs, logits,
+                              has_next ? std::optional((*tokens)[position + 1]) : std::nullopt);
       });
   if (!done) return tl::unexpected<Error>(done.error());
   return divergence.Summarize();
@@ -88,8 +87,7 @@ Result<DivergenceSummary> CompareWithKldBase(const VerifyOptions& options) {
   std::vector<double> reference_log_probs(shape.n_vocab);
   const auto compare = [&](std::span<const float> logits, Token next) -> Status {
     if (Status read = reader->Read(reference_log_probs); !read) return read;
-    divergence.Add(reference_log_probs, logits, next);
-    return {};
+    return divergence.Add(reference_log_probs, logits, next);
   };
   for (size_t chunk = 0; chunk < shape.n_chunks; ++chunk) {
     const auto tokens = reader->tokens().subspan(chunk * shape.n_ctx, shape.n_ctx);

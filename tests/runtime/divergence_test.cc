@@ -52,8 +52,8 @@ TEST(Divergence, SummarizesPositions) {
   const std::array<double, 2> reference = {std::log(0.25), std::log(0.75)};
   const std::array<float, 2> same = {0, std::log(3.0F)};
   const std::array<float, 2> flipped = {std::log(3.0F), 0};
-  for (int i = 0; i < 3; ++i) divergence.Add(reference, same, Token{1});
-  divergence.Add(reference, flipped, std::nullopt);
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(divergence.Add(reference, same, Token{1}));
+  EXPECT_TRUE(divergence.Add(reference, flipped, std::nullopt));
   const DivergenceSummary summary = divergence.Summarize();
   const double kl = 0.5 * std::log(3.0);
   EXPECT_EQ(summary.n_positions, 4U);
@@ -66,6 +66,23 @@ TEST(Divergence, SummarizesPositions) {
   EXPECT_NEAR(summary.perplexity.mean, 4.0 / 3, 1e-7);
   EXPECT_NEAR(summary.reference_perplexity.mean, 4.0 / 3, 1e-12);
   EXPECT_NEAR(summary.perplexity_ratio, 1, 1e-7);
+}
+
+/// What is not a number agrees with nothing, not even with another.
+TEST(Divergence, RefusesNaN) {
+  Divergence divergence;
+  std::array<double, 2> reference = {std::log(0.5), std::log(0.5)};
+  std::array<float, 2> logits = {0, NAN};
+  EXPECT_FALSE(divergence.Add(reference, logits, std::nullopt));
+  logits = {0, INFINITY};
+  EXPECT_FALSE(divergence.Add(reference, logits, std::nullopt));
+  logits = {0, -INFINITY};
+  EXPECT_TRUE(divergence.Add(reference, logits, std::nullopt));
+  EXPECT_EQ(divergence.Summarize().max_kl, INFINITY);
+  reference = {NAN, NAN};
+  const Status status = divergence.Add(reference, logits, std::nullopt);
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().message, "position 1: the reference's logits are not all numbers");
 }
 
 }  // namespace

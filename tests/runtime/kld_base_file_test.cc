@@ -103,6 +103,20 @@ TEST_F(KldBaseFile, SaysWhatIsWrong) {
   EXPECT_THAT(OpenError(), HasSubstr("not a KL divergence base file"));
 }
 
+TEST_F(KldBaseFile, RefusesLogitsThatAreNoDistribution) {
+  const std::vector<Token> tokens(16);
+  auto writer = KldBaseWriter::Create(path_, shape_, tokens);
+  ASSERT_TRUE(writer);
+  std::vector<float> logits(shape_.n_vocab);
+  logits[5] = NAN;
+  EXPECT_FALSE(writer->Write(logits));
+  logits[5] = INFINITY;
+  EXPECT_FALSE(writer->Write(logits));
+  EXPECT_FALSE(writer->Write(std::vector<float>(shape_.n_vocab, -INFINITY)));
+  logits[5] = -INFINITY;
+  EXPECT_TRUE(writer->Write(logits));
+}
+
 TEST_F(KldBaseFile, RefusesToFinishEarly) {
   const std::vector<Token> tokens(16);
   auto writer = KldBaseWriter::Create(path_, shape_, tokens);

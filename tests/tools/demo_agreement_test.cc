@@ -105,10 +105,10 @@ TEST_F(DemoAgreement, IsAsCloseToFloat64AsLlamaCpp) {
     const Status done =
         (*runner)->Run(tokens, 0, [&](size_t position, std::span<const float> logits) -> Status {
           LogSoftmax(std::span(expected).subspan(position * n_vocab, n_vocab), log_probs);
-          ours.Add(log_probs, logits, std::nullopt);
-          theirs.Add(log_probs, std::span(*their_logits).subspan(position * n_vocab, n_vocab),
-                     std::nullopt);
-          return {};
+          if (Status added = ours.Add(log_probs, logits, std::nullopt); !added) return added;
+          return theirs.Add(log_probs,
+                            std::span(*their_logits).subspan(position * n_vocab, n_vocab),
+                            std::nullopt);
         });
     ASSERT_TRUE(done) << done.error().message;
   }
