@@ -106,6 +106,8 @@ Status LoadRopeFrequencies(const GgufFile& file, HParamsReader& reader, HParams&
     }
     DequantizeRow(tensor->type, tensor->data.data(), n_pairs, divisors.data());
   }
+  // Files that have the tensor have llama3's scaling in it, whatever they say of it besides.
+  const bool llama3 = type == "llama3" && file.FindTensor("rope_freqs.weight") == nullptr;
   hparams.rope_freqs.resize(n_pairs);
   for (uint32_t i = 0; i < n_pairs; ++i) {
     if (!(divisors[i] > 0) || !std::isfinite(divisors[i])) {
@@ -115,7 +117,7 @@ Status LoadRopeFrequencies(const GgufFile& file, HParamsReader& reader, HParams&
     }
     double frequency = std::pow(base, -2.0 * i / hparams.n_rot);
     if (linear) frequency /= factor;
-    if (type == "llama3") frequency = Llama3Frequency(frequency, factor, low, high, context);
+    if (llama3) frequency = Llama3Frequency(frequency, factor, low, high, context);
     hparams.rope_freqs[i] = frequency / divisors[i];
   }
   return {};
@@ -172,7 +174,14 @@ Result<HParams> HParams::Load(const GgufFile& file) {
   hparams.rms_eps = static_cast<float>(reader.PositiveOr("attention.layer_norm_rms_epsilon", 1e-5));
   if (Status status = reader.status(); !status) return Propagate(status);
 
-  const uint32_t even_share = std::max(hparams.n_embd / hparams.n_head, 1U);
+  const uint32_t even_share = hparams.n_embd / hparams.n_head;
+  if (file.Find(reader.Key("attention.key_length")) == nullptr &&
+      (even_share < 1 || even_share > kMostHeadDim)) {
+    return Fail(ErrorCode::kCorruptFile,
+                "{}: {} {} in {} heads ({}) makes heads of {}, expected 1 to {}", file.name(),
+                reader.Key("embedding_length"), hparams.n_embd, hparams.n_head,
+                reader.Key("attention.head_count"), even_share, kMostHeadDim);
+  }
   hparams.head_dim = reader.CountOr("attention.key_length", even_share, kMostHeadDim);
   const uint32_t value_dim =
       reader.CountOr("attention.value_length", hparams.head_dim, kMostHeadDim);

@@ -140,7 +140,27 @@ TEST_F(HParamsTest, Llama3ScalingKeepsFastPairsAndSlowsSlowOnes) {
   EXPECT_GT(between, 0);
 }
 
+/// Converters write the scaling twice: as metadata, and worked out in the tensor.
+TEST_F(HParamsTest, ScalingIsNotAppliedTwice) {
+  const auto load = [&](const char* type) {
+    return Load(
+        [&](GgufWriter& writer) {
+          writer.SetString("llama.rope.scaling.type", type);
+          writer.SetFloat32("llama.rope.scaling.factor", 8.0F);
+        },
+        {1.0F, 1.0F, 4.0F, 8.0F});
+  };
+  const Result<HParams> plain = load("none");
+  const Result<HParams> scaled = load("llama3");
+  ASSERT_TRUE(plain) << plain.error().message;
+  ASSERT_TRUE(scaled) << scaled.error().message;
+  EXPECT_EQ(scaled->rope_freqs, plain->rope_freqs);
+}
+
 TEST_F(HParamsTest, SaysWhatIsWrong) {
+  EXPECT_EQ(Message([](GgufWriter& w) { w.SetUint32("llama.attention.head_count", 128); }),
+            "small.gguf: llama.embedding_length 64 in 128 heads (llama.attention.head_count) makes "
+            "heads of 0, expected 1 to 512");
   EXPECT_EQ(Message([](GgufWriter& w) { w.SetString("general.architecture", "mamba"); }),
             "small.gguf: architecture 'mamba' is not one Quern runs (llama)");
   EXPECT_EQ(Message([](GgufWriter& w) { w.SetUint32("llama.attention.head_count_kv", 3); }),
