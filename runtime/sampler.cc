@@ -101,7 +101,7 @@ SampledToken Sampler::Sample(std::span<const float> logits) {
   QUERN_DCHECK(!logits.empty());
   const std::span<const float> adjusted = Adjust(logits);
   SampledToken sampled;
-  sampled.token = params_.temperature == 0 ? Best(adjusted) : Draw(adjusted);
+  sampled.token = params_.temperature == 0 ? Greedy(adjusted) : Draw(adjusted);
   if (params_.n_logprobs >= 0) AddLogprobs(logits, sampled);
   Accept(sampled.token);
   return sampled;
@@ -130,8 +130,21 @@ void Sampler::Penalize(std::span<float> logits) const {
   }
 }
 
+/// The best of the tokens that truncation keeps, which is the best of all unless the typical ones
+/// are wanted.
+Token Sampler::Greedy(std::span<const float> logits) {
+  if (params_.typical_p >= 1) return Best(logits);
+  TakeBest(logits, TopK(logits));
+  KeepTypical();
+  return candidates_.front().token;
+}
+
+size_t Sampler::TopK(std::span<const float> logits) const {
+  return params_.top_k <= 0 ? logits.size() : static_cast<size_t>(params_.top_k);
+}
+
 Token Sampler::Draw(std::span<const float> logits) {
-  TakeBest(logits, params_.top_k <= 0 ? logits.size() : static_cast<size_t>(params_.top_k));
+  TakeBest(logits, TopK(logits));
   KeepTypical();
   KeepTopP();
   KeepMinP();

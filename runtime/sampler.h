@@ -15,8 +15,7 @@
 
 namespace quern {
 
-/// Names and meanings are llama.cpp's; the defaults leave the distribution as the model gives it,
-/// except temperature.
+/// Names, meanings and defaults are llama.cpp's.
 struct SamplingParams {
   float temperature = 0.8F;  ///< 0 is greedy
   int top_k = 40;            ///< 0 or less is all
@@ -54,7 +53,7 @@ struct SampledToken {
 /// The same parameters, tokens and logits give the same choices on every machine.
 ///
 /// The order is llama.cpp's: bias, penalties, top-k, typical, top-p, min-p, temperature, draw.
-/// Greedy takes the best token after bias and penalties. NaN counts as minus infinity.
+/// Greedy takes the best token that is left before temperature. NaN counts as minus infinity.
 class Sampler {
  public:
   /// `params` have passed Validate.
@@ -80,7 +79,9 @@ class Sampler {
   bool HasPenalties() const;
   std::span<const float> Adjust(std::span<const float> logits);
   void Penalize(std::span<float> logits) const;
+  Token Greedy(std::span<const float> logits);
   Token Draw(std::span<const float> logits);
+  size_t TopK(std::span<const float> logits) const;
   void AddLogprobs(std::span<const float> logits, SampledToken& sampled);
 
   // Steps of Draw, on candidates_.

@@ -180,6 +180,10 @@ TEST(Sampler, TypicalKeepsTokensNearTheEntropy) {
   EXPECT_THAT(Tokens(Drawn(params, logits)), ElementsAre(1));
   params.typical_p = 1;
   EXPECT_EQ(Drawn(params, logits).size(), 4U);
+  params.temperature = 0;
+  EXPECT_EQ(Sampler(params).Sample(logits).token, 0);
+  params.typical_p = 0.35F;  // the best token is not among the typical ones
+  EXPECT_EQ(Sampler(params).Sample(logits).token, 1);
 }
 
 TEST(Sampler, RepeatPenaltyDividesPositiveAndMultipliesNegativeLogits) {
