@@ -5,12 +5,15 @@
 #include <cmath>
 #include <cstddef>
 #include <filesystem>
+#include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "gguf/gguf_parser.h"
 #include "gguf/gguf_writer.h"
 #include "gguf/printable.h"
+#include "gguf/split_name.h"
 #include "kernels/quantize.h"
 #include "kernels/reference.h"
 #include "runtime/thread_team.h"
@@ -154,12 +157,25 @@ class Quantizer {
   QuantizeSummary summary_;
 };
 
+/// Whether writing `path` would write over the source, one file or a split set.
+bool IsPartOf(const GgufFile& source, const std::string& path) {
+  const auto same = [&path](const std::string& file) {
+    std::error_code ignored;  // a path that does not exist yet is not the source
+    return std::filesystem::equivalent(file, path, ignored);
+  };
+  const std::optional<SplitName> split = ParseSplitName(source.name());
+  if (!split) return same(source.name());
+  for (uint32_t i = 1; i <= split->count; ++i) {
+    if (same(SplitPath(split->prefix, i, split->count))) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 Result<QuantizeSummary> QuantizeFile(const GgufFile& source, const std::string& path,
                                      const QuantizeOptions& options) {
-  std::error_code ignored;  // a path that does not exist yet is not the source
-  if (std::filesystem::equivalent(source.name(), path, ignored)) {
+  if (IsPartOf(source, path)) {
     return Fail(ErrorCode::kInvalidArgument, "{}: the output would overwrite the input", path);
   }
   return Quantizer(source, options).Run(path);

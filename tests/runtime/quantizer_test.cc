@@ -1,5 +1,6 @@
 #include "runtime/quantizer.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -248,6 +249,28 @@ TEST_F(QuantizerTest, RefusesItsOwnInput) {
   ASSERT_FALSE(summary);
   EXPECT_EQ(summary.error().code, ErrorCode::kInvalidArgument);
   EXPECT_THAT(summary.error().message, HasSubstr("would overwrite the input"));
+}
+
+TEST_F(QuantizerTest, RefusesEveryPartOfItsOwnInput) {
+  for (uint32_t i = 0; i < 2; ++i) {
+    GgufWriter writer;
+    writer.SetString("general.architecture", "llama");
+    writer.SetUint32("split.count", 2);
+    writer.SetUint32("split.no", i);
+    writer.AddTensor("blk." + std::to_string(i) + ".attn_q.weight", GgmlType::kF32,
+                     std::vector<uint64_t>{256});
+    EXPECT_TRUE(writer.Open(directory_.File(fmt::format("m-{:05}-of-00002.gguf", i + 1))));
+    EXPECT_TRUE(writer.Write(std::vector<std::byte>(256 * sizeof(float))));
+    EXPECT_TRUE(writer.Finish());
+  }
+  const auto source = GgufFile::Open(directory_.File("m-00001-of-00002.gguf"));
+  ASSERT_TRUE(source) << source.error().message;
+  const QuantizeOptions options = {.recipe = FindQuantizationRecipe("Q8_0")};
+  for (const char* part : {"m-00001-of-00002.gguf", "m-00002-of-00002.gguf"}) {
+    const auto summary = QuantizeFile(*source, directory_.File(part), options);
+    ASSERT_FALSE(summary) << part;
+    EXPECT_THAT(summary.error().message, HasSubstr("would overwrite the input"));
+  }
 }
 
 TEST_F(QuantizerTest, RefusesTypesThatDoNotRun) {
