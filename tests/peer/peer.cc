@@ -125,6 +125,8 @@ bool IsAvailable() { return std::strlen(QUERN_PEER_DRIVER) > 0; }
 
 std::string ModelsFile(const std::string& name) { return QUERN_PEER_MODELS_DIR "/" + name; }
 
+bool HasModelsFiles() { return std::filesystem::exists(ModelsFile("ggml-vocab-llama-bpe.gguf")); }
+
 Result<std::vector<std::vector<Token>>> Tokenize(const std::string& model,
                                                  std::span<const std::string> texts,
                                                  const TokenizeOptions& options) {

@@ -20,6 +20,9 @@ bool IsAvailable();
 /// ("ggml-vocab-qwen2.gguf").
 std::string ModelsFile(const std::string& name);
 
+/// Whether those files are there: they serve where llama.cpp's libraries do not run, too.
+bool HasModelsFiles();
+
 struct TokenizeOptions {
   bool add_special = true;
   bool parse_special = false;
@@ -65,6 +68,13 @@ Result<std::vector<float>> DequantizeRows(GgmlType type, size_t n_cols,
                                           std::span<const std::byte> rows);
 
 }  // namespace quern::peer
+
+/// Ends a test that needs llama.cpp's files alone, where there are none.
+#define QUERN_SKIP_WITHOUT_MODELS_FILES()                                                     \
+  if (!::quern::peer::HasModelsFiles()) {                                                     \
+    GTEST_SKIP() << "llama.cpp's files are not in QUERN_PEERS_DIR; tools/setup fetches them"; \
+  }                                                                                           \
+  static_assert(true, "a semicolon follows")
 
 /// Ends a test that needs llama.cpp when this build has none.
 #define QUERN_SKIP_WITHOUT_PEER()                                                                 \

@@ -66,7 +66,7 @@ TEST(ChatTemplate, TheDemoModelsForm) {
 }
 
 TEST(ChatTemplate, Llama31) {
-  QUERN_SKIP_WITHOUT_PEER();
+  QUERN_SKIP_WITHOUT_MODELS_FILES();
   const std::string source = Published("meta-llama-Llama-3.1-8B-Instruct");
   EXPECT_EQ(Render(source, kConversation, true),
             "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n"
@@ -83,7 +83,7 @@ TEST(ChatTemplate, Llama31) {
 }
 
 TEST(ChatTemplate, Llama32TellsTheDate) {
-  QUERN_SKIP_WITHOUT_PEER();
+  QUERN_SKIP_WITHOUT_MODELS_FILES();
   const ChatTemplate llama = Parse(Published("meta-llama-Llama-3.2-3B-Instruct"));
   const auto noon_of_2025_03_09 = ChatTemplate::Time(std::chrono::seconds(1741521600));
   auto text = llama.Render(std::vector<ChatMessage>{{"user", "Hi"}}, true, noon_of_2025_03_09);
@@ -96,7 +96,7 @@ TEST(ChatTemplate, Llama32TellsTheDate) {
 }
 
 TEST(ChatTemplate, Qwen25) {
-  QUERN_SKIP_WITHOUT_PEER();
+  QUERN_SKIP_WITHOUT_MODELS_FILES();
   const std::string source = Published("Qwen-Qwen2.5-7B-Instruct");
   EXPECT_EQ(Render(source, {{"user", "Hi"}}, true),
             "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful "
