@@ -55,8 +55,14 @@ class PreTokenizer::Pattern {
   /// The first match in text[from, to), which it sees as the whole text.
   std::optional<Match> Find(std::string_view text, size_t from, size_t to,
                             pcre2_match_data* data) const {
-    const int rc = pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(text.data() + from),
-                               to - from, 0, PCRE2_NO_UTF_CHECK, data, context_.get());
+    const auto match = [&](uint32_t options) {
+      return pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(text.data() + from), to - from,
+                         0, PCRE2_NO_UTF_CHECK | options, data, context_.get());
+    };
+    int rc = match(0);
+    // The JIT's stack has an end; the interpreter takes from the heap.
+    if (rc < 0 && rc != PCRE2_ERROR_NOMATCH) rc = match(PCRE2_NO_JIT);
+    QUERN_DCHECK(rc >= 0 || rc == PCRE2_ERROR_NOMATCH);
     if (rc < 0) return std::nullopt;
     const PCRE2_SIZE* offsets = pcre2_get_ovector_pointer(data);
     return Match{from + offsets[0], from + offsets[1]};
