@@ -52,7 +52,7 @@ class Vocabulary {
   char Byte(Token token) const;
   std::optional<Token> Find(std::string_view text) const;
 
-  /// Whether spaces beside a special token's text belong to it (Phi-3).
+  /// Whether spaces after a special token's text belong to it (Phi-3).
   bool StripsSpacesAfter(Token token) const;
 
   std::optional<Token> bos() const { return bos_; }

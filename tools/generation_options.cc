@@ -95,7 +95,7 @@ Result<GenerationOptions::Loaded> GenerationOptions::Load(size_t n_parallel) con
   if (n_ctx_option_->count() == 0) {
     Result<HParams> hparams = HParams::Load(*file);
     if (!hparams) return Propagate(hparams);
-    if (hparams->n_ctx_train != 0) engine.n_ctx = std::min<size_t>(n_ctx_, hparams->n_ctx_train);
+    engine.n_ctx = std::min<size_t>(n_ctx_, hparams->n_ctx_train);
   }
   Result<Session> session = Session::Load(*file, engine, n_parallel);
   if (!session) return Propagate(session);

@@ -23,7 +23,7 @@ Result<Session> Session::Load(const GgufFile& file, EngineOptions options, size_
 
   const HParams& hparams = (*model)->hparams();
   if (options.n_ctx == 0) options.n_ctx = hparams.n_ctx_train;
-  if (hparams.n_ctx_train != 0 && options.n_ctx > hparams.n_ctx_train) {
+  if (options.n_ctx > hparams.n_ctx_train) {
     fmt::print(stderr, "warning: context of {} tokens, but the model was trained for {}\n",
                options.n_ctx, hparams.n_ctx_train);
   }
