@@ -24,6 +24,6 @@ refuse '[<"](tools|bench|tests)/' "server includes only server and what is below
 refuse '[<"](bench|tests)/' "tools includes only tools and what is below" tools
 refuse '[<"](server|tools|tests)/' "bench includes only bench, runtime and what is below" bench
 refuse '"\.\.?/' 'a path starts at the root: "folder/file.h"' gguf kernels runtime server tools bench tests
-refuse '[<"](tbb|oneapi)/' "only runtime/thread_team.cc uses oneTBB" --exclude=thread_team.cc \
+refuse '[<"](tbb|oneapi)/' "only runtime/worker_pool.cc uses oneTBB" --exclude=worker_pool.cc \
   gguf kernels runtime server tools bench tests
 exit $status
