@@ -17,8 +17,9 @@
 #include "runtime/thread_team.h"
 #include "tools/bench_report.h"
 #include "tools/commands.h"
+#include "tools/load_model.h"
 #include "tools/model_argument.h"
-#include "tools/progress_bar.h"
+#include "tools/shared_options.h"
 
 namespace quern {
 namespace {
@@ -151,12 +152,7 @@ Result<int> RunBench(const BenchOptions& options) {
   const Clock::time_point start = Clock::now();
   Result<GgufFile> file = options.model.Open();
   if (!file) return Propagate(file);
-  Result<std::shared_ptr<const Model>> model = [&] {
-    ProgressBar bar;
-    LoadOptions load;
-    load.progress = [&bar](double share) { bar.Show(share, "loading"); };
-    return Model::Load(*file, load);
-  }();
+  Result<std::shared_ptr<const Model>> model = LoadModel(*file);
   if (!model) return Propagate(model);
 
   size_t n_ctx = 0;
@@ -190,18 +186,19 @@ void AddBenchCommand(Commands& commands) {
     return command->add_option(names, values, description)->delimiter(',');
   };
   const CLI::Range is_count(0, 1 << 24);
-  add_list("-p,--n-prompt", options->n_prompt, "Tokens of a prompt (default: 512); 0: no such row")
+  add_list("-p,--n-prompt", options->n_prompt,
+           "Tokens of a prompt, as 512 or 64,512 (default: 512); 0: no such row")
       ->check(is_count);
-  add_list("-n,--n-gen", options->n_gen, "Tokens to generate (default: 128); 0: no such row")
+  add_list("-n,--n-gen", options->n_gen,
+           "Tokens to generate, one number or several (default: 128); 0: no such row")
       ->check(is_count);
-  add_list("-d,--n-depth", options->depths, "Tokens already in the context (default: 0)")
+  add_list("-d,--n-depth", options->depths,
+           "Tokens already in the context, one number or several (default: 0)")
       ->check(is_count);
-  add_list("-t,--threads", options->threads, "Threads (default: all CPUs allowed)")
-      ->check(CLI::Range(1, 4096));
-  command
-      ->add_option("-b,--batch-size,--ubatch-size", options->batch_size,
-                   "Most prompt tokens run at once (default: 512)")
-      ->check(CLI::Range(1, 1 << 20));
+  add_list("-t,--threads", options->threads,
+           "Threads, one number or several (default: all CPUs allowed)")
+      ->check(CLI::Range(1, kMostThreads));
+  AddBatchSizeOption(command, &options->batch_size);
   command
       ->add_option("-r,--repetitions", options->repetitions,
                    "Times to measure each row, after one that does not count (default: 5)")

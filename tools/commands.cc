@@ -5,9 +5,12 @@
 #include <array>
 #include <cstdio>
 #include <iostream>
+#include <memory>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "tools/help_formatter.h"
 
 namespace quern {
 namespace {
@@ -61,6 +64,7 @@ std::string NameOfParsed(const CLI::App& app) {
 }  // namespace
 
 Commands::Commands() : app_("Quern runs GGUF language models on CPUs.", "quern") {
+  app_.formatter(std::make_shared<HelpFormatter>());
   app_.require_subcommand(1);
   app_.set_version_flag("--version", "quern " QUERN_VERSION, "Print the version and exit");
   app_.set_help_flag("-h,--help", "Print this help and exit");
@@ -93,6 +97,22 @@ int Commands::Run(int argc, const char* const* argv) {
   }
   Result<int> result = bodies_.at(app_.get_subcommands().front())();
   return result ? AfterOutput(*result) : Fail(result.error().message);
+}
+
+void AddAllCommands(Commands& commands) {
+  AddRunCommand(commands);
+  AddChatCommand(commands);
+  AddServeCommand(commands);
+  AddBatchCommand(commands);
+  AddInspectCommand(commands);
+  AddQuantizeCommand(commands);
+  AddBenchCommand(commands);
+  AddTokenizeCommand(commands);
+  AddDetokenizeCommand(commands);
+  AddPerplexityCommand(commands);
+  AddLogitsCommand(commands);
+  AddVerifyCommand(commands);
+  AddSynthCommand(commands);
 }
 
 }  // namespace quern

@@ -33,6 +33,9 @@ class Commands {
   std::map<const CLI::App*, CommandBody> bodies_;
 };
 
+/// Every command, in the order of the help.
+void AddAllCommands(Commands& commands);
+
 void AddRunCommand(Commands& commands);
 void AddChatCommand(Commands& commands);
 void AddBatchCommand(Commands& commands);

@@ -3,19 +3,16 @@
 #include <fmt/ranges.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <charconv>
-#include <cstdio>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
-#include <string_view>
 #include <vector>
 
-#include "gguf/printable.h"
 #include "runtime/tokenizer.h"
 #include "tools/commands.h"
 #include "tools/model_argument.h"
 #include "tools/read_text.h"
+#include "tools/token_list.h"
 
 namespace quern {
 namespace {
@@ -25,31 +22,20 @@ struct DetokenizeOptions {
   std::vector<std::string> words;  // ids, after the model's path if there is one
   std::string file;
   bool special = false;
+  bool json = false;
 };
 
-constexpr std::string_view kSeparators = " \t\r\n,[]";
-
 bool LooksLikeIds(const std::string& word) {
-  return word.find_first_not_of("0123456789" + std::string(kSeparators)) == std::string::npos;
+  return word.find_first_not_of("0123456789 \t\r\n,[]") == std::string::npos;
 }
 
-/// Ids with spaces, commas or brackets around them.
-Result<std::vector<Token>> ParseIds(std::string_view text, size_t n_vocab) {
-  std::vector<Token> ids;
-  while (true) {
-    text.remove_prefix(std::min(text.find_first_not_of(kSeparators), text.size()));
-    if (text.empty()) return ids;
-    const std::string_view word = text.substr(0, text.find_first_of(kSeparators));
-    Token id = -1;
-    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), id);
-    if (error != std::errc() || end != word.data() + word.size() || id < 0 ||
-        static_cast<size_t>(id) >= n_vocab) {
-      return Fail(ErrorCode::kInvalidArgument, "token {}; ids are 0 to {}", Quoted(word),
-                  n_vocab - 1);
+Status CheckVocabulary(const std::vector<Token>& ids, size_t n_vocab) {
+  for (const Token id : ids) {
+    if (static_cast<size_t>(id) >= n_vocab) {
+      return Fail(ErrorCode::kInvalidArgument, "token {}; ids are 0 to {}", id, n_vocab - 1);
     }
-    ids.push_back(id);
-    text.remove_prefix(word.size());
   }
+  return {};
 }
 
 Result<int> Run(DetokenizeOptions options) {
@@ -75,10 +61,16 @@ Result<int> Run(DetokenizeOptions options) {
   if (!file) return Propagate(file);
   auto tokenizer = Tokenizer::Load(*file);
   if (!tokenizer) return Propagate(tokenizer);
-  auto ids = ParseIds(ids_text, tokenizer->n_vocab());
+  auto ids = ParseTokens(ids_text);
   if (!ids) return Propagate(ids);
+  if (Status known = CheckVocabulary(*ids, tokenizer->n_vocab()); !known) return Propagate(known);
 
   std::string text = tokenizer->Decode(*ids, options.special);
+  if (options.json) {
+    const nlohmann::ordered_json json = {{"count", ids->size()}, {"text", text}};
+    fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+    return 0;
+  }
   // Into a file or a pipe goes the text to the byte.
   if (isatty(STDOUT_FILENO) == 1) text += '\n';
   fmt::print("{}", text);
@@ -97,6 +89,8 @@ void AddDetokenizeCommand(Commands& commands) {
                       "Token ids, after the model's path if one is given here");
   command->add_option("-f,--file", options->file, "File with the ids; - is stdin, the default");
   command->add_flag("--special", options->special, "Show control tokens too");
+  command->add_flag("--json", options->json,
+                    "Print the text as JSON, with U+FFFD for bytes that are not UTF-8");
 }
 
 }  // namespace quern

@@ -1,9 +1,6 @@
 #include "tools/generation_options.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <random>
 #include <string_view>
@@ -14,13 +11,6 @@ namespace quern {
 namespace {
 
 constexpr const char* kSamplingGroup = "Sampling (default: as the model's file recommends)";
-
-struct CacheTypeName {
-  std::string_view name;
-  KvType type;
-};
-constexpr std::array<CacheTypeName, 3> kCacheTypes = {
-    {{"f16", KvType::kF16}, {"bf16", KvType::kBF16}, {"f32", KvType::kF32}}};
 
 /// A whole number of `text`, or none when there is anything else in it.
 template <typename Number>
@@ -40,25 +30,23 @@ void Override(T& param, const std::optional<T>& option) {
 
 void GenerationOptions::AddTo(CLI::App* command) {
   model_.AddTo(command);
-  const CLI::IsMember is_cache_type({"f16", "bf16", "f32"});
-  command->add_option("-n,--predict,--n-predict", n_predict_,
-                      "Most tokens of an answer; -1: until it ends (default)");
+  command
+      ->add_option("-n,--predict,--n-predict", n_predict_,
+                   "Most tokens of an answer; -1: until it ends (default)")
+      ->check(CLI::Range(int64_t{-1}, INT64_MAX))
+      ->check([](const std::string& text) {
+        return text == "0" ? "0 tokens, expected -1 or at least 1" : std::string();
+      });
   command->add_option("--stop,-r,--reverse-prompt", stop_,
                       "Text that ends an answer, and is not part of it; may be given again");
   n_ctx_option_ = command->add_option(
       "-c,--ctx-size", n_ctx_,
       "Most tokens of prompt and answer (default: 4096, or what the model was trained for if that "
       "is less); 0: what the model was trained for");
-  command->add_option("-t,--threads", n_threads_, "Threads (default: all CPUs allowed)")
-      ->check(CLI::Range(1, 4096));
-  command
-      ->add_option("-b,--batch-size,--ubatch-size", batch_size_,
-                   fmt::format("Most prompt tokens run at once (default: {})", batch_size_))
-      ->check(CLI::Range(1, 1 << 20));
-  command->add_option("--cache-type-k", cache_type_k_, "Type of the KV cache: f16, bf16 or f32")
-      ->check(is_cache_type);
-  command->add_option("--cache-type-v", cache_type_v_, "The same for V: must be as for K")
-      ->check(is_cache_type);
+  n_ctx_option_->check(CLI::Range(size_t{0}, kMostContext));
+  AddThreadsOption(command, &n_threads_);
+  AddBatchSizeOption(command, &batch_size_);
+  cache_type_.AddTo(command);
 
   const auto add = [command](const char* names, auto& value, const char* description) {
     return command->add_option(names, value, description)->group(kSamplingGroup);
@@ -84,7 +72,7 @@ Result<GenerationOptions::Loaded> GenerationOptions::Load(size_t n_parallel) con
   if (!file) return Propagate(file);
   Result<SamplingParams> sampling = Sampling(*file);
   if (!sampling) return Propagate(sampling);
-  Result<KvType> cache_type = CacheType();
+  Result<KvType> cache_type = cache_type_.Get();
   if (!cache_type) return Propagate(cache_type);
 
   EngineOptions engine;
@@ -110,19 +98,6 @@ GenerateRequest GenerationOptions::Request(std::vector<Token> prompt,
   request.sampling = sampling;
   request.stop = stop_;
   return request;
-}
-
-/// The cache holds K and V as one type.
-Result<KvType> GenerationOptions::CacheType() const {
-  if (cache_type_k_ != cache_type_v_) {
-    return Fail(ErrorCode::kUnsupported,
-                "--cache-type-k is {} and --cache-type-v {}: expected the same", cache_type_k_,
-                cache_type_v_);
-  }
-  for (const CacheTypeName& known : kCacheTypes) {
-    if (known.name == cache_type_k_) return known.type;
-  }
-  return Fail(ErrorCode::kInvalidArgument, "no cache type '{}'", cache_type_k_);
 }
 
 Result<SamplingParams> GenerationOptions::Sampling(const GgufFile& file) const {

@@ -13,6 +13,7 @@
 #include "runtime/engine.h"
 #include "tools/model_argument.h"
 #include "tools/session.h"
+#include "tools/shared_options.h"
 
 namespace quern {
 
@@ -34,7 +35,6 @@ class GenerationOptions {
   GenerateRequest Request(std::vector<Token> prompt, const SamplingParams& sampling) const;
 
  private:
-  Result<KvType> CacheType() const;
   Result<SamplingParams> Sampling(const GgufFile& file) const;
 
   ModelArgument model_;
@@ -42,8 +42,7 @@ class GenerationOptions {
   CLI::Option* n_ctx_option_ = nullptr;
   int n_threads_ = 0;
   size_t batch_size_;
-  std::string cache_type_k_ = "f16";
-  std::string cache_type_v_ = "f16";
+  CacheTypeOptions cache_type_;
   int64_t n_predict_ = -1;
   std::vector<std::string> stop_;
 

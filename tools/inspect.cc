@@ -11,15 +11,12 @@
 #include "runtime/model.h"
 #include "tools/commands.h"
 #include "tools/model_argument.h"
+#include "tools/shared_options.h"
 
 namespace quern {
 namespace {
 
 constexpr uint64_t kDefaultContext = 4096;
-constexpr uint64_t kMaxContext = 1 << 28;
-
-const std::map<std::string, KvType> kKvTypes = {
-    {"f16", KvType::kF16}, {"bf16", KvType::kBF16}, {"f32", KvType::kF32}};
 
 Result<MemoryNeed> EstimateNeed(const GgufFile& file, uint64_t n_ctx, KvType kv_type) {
   Result<HParams> hparams = HParams::Load(file);
@@ -33,15 +30,17 @@ Result<MemoryNeed> EstimateNeed(const GgufFile& file, uint64_t n_ctx, KvType kv_
 struct InspectOptions {
   ModelArgument model;
   uint64_t n_ctx = 0;
-  KvType kv_type = KvType::kF16;
+  CacheTypeOptions cache_type;
   bool json = false;
   bool full = false;
 };
 
 Result<int> RunInspect(const InspectOptions& options) {
+  Result<KvType> kv_type = options.cache_type.Get();
+  if (!kv_type) return Propagate(kv_type);
   Result<GgufFile> file = options.model.Open();
   if (!file) return Propagate(file);
-  const Inspection inspection = Inspect(*file, options.n_ctx, options.kv_type);
+  const Inspection inspection = Inspect(*file, options.n_ctx, *kv_type);
   const bool bold = isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
   fmt::print("{}", options.json ? InspectionJson(*file, inspection, options.full)
                                 : InspectionText(*file, inspection, {options.full, bold}));
@@ -68,13 +67,6 @@ Inspection Inspect(const GgufFile& file, uint64_t n_ctx, KvType kv_type) {
   return inspection;
 }
 
-std::string_view NameOf(KvType type) {
-  for (const auto& [name, named] : kKvTypes) {
-    if (named == type) return name;
-  }
-  return "";
-}
-
 void AddInspectCommand(Commands& commands) {
   auto options = std::make_shared<InspectOptions>();
   CLI::App* command =
@@ -84,9 +76,8 @@ void AddInspectCommand(Commands& commands) {
   command
       ->add_option("-c,--ctx-size", options->n_ctx,
                    "Positions to estimate the memory for (default: the model's, at most 4096)")
-      ->check(CLI::Range(uint64_t{1}, kMaxContext));
-  command->add_option("--cache-type-k", options->kv_type, "Type of the KV cache: f16, bf16 or f32")
-      ->transform(CLI::CheckedTransformer(kKvTypes, CLI::ignore_case));
+      ->check(CLI::Range(size_t{1}, kMostContext));
+  options->cache_type.AddTo(command);
   command->add_flag("--json", options->json, "Print JSON");
   command->add_flag("--full", options->full, "Print whole arrays and strings");
 }

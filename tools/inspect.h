@@ -18,10 +18,6 @@ struct TypeShare {
   uint64_t n_tensors = 0;
   uint64_t n_elements = 0;
   uint64_t n_bytes = 0;
-  double bits_per_weight() const {
-    return n_elements == 0 ? 0
-                           : 8.0 * static_cast<double>(n_bytes) / static_cast<double>(n_elements);
-  }
 };
 
 struct MemoryNeed {
@@ -39,9 +35,6 @@ struct Inspection {
 
 /// The context that `n_ctx` = 0 stands for is the model's own, at most 4096.
 Inspection Inspect(const GgufFile& file, uint64_t n_ctx, KvType kv_type);
-
-/// "f16", as on the command line.
-std::string_view NameOf(KvType type);
 
 struct InspectStyle {
   bool full = false;  ///< whole arrays and strings

@@ -4,7 +4,9 @@
 #include <type_traits>
 
 #include "kernels/matmul.h"
+#include "tools/format_number.h"
 #include "tools/inspect.h"
+#include "tools/shared_options.h"
 
 namespace quern {
 namespace {
@@ -68,7 +70,7 @@ Json ShareJson(const TypeShare& share) {
   return {{"tensors", share.n_tensors},
           {"parameters", share.n_elements},
           {"bytes", share.n_bytes},
-          {"bits_per_weight", share.bits_per_weight()}};
+          {"bits_per_weight", BitsPerWeight(share.n_bytes, share.n_elements)}};
 }
 
 Json ModelJson(const HParams& hparams) {

@@ -7,7 +7,9 @@
 
 #include "gguf/printable.h"
 #include "kernels/matmul.h"
+#include "tools/format_number.h"
 #include "tools/inspect.h"
+#include "tools/shared_options.h"
 #include "tools/text_table.h"
 
 namespace quern {
@@ -167,7 +169,7 @@ class TextReport {
             FormatCount(share.n_elements),
             FormatBytes(share.n_bytes),
             fmt::format("{:.1f}%", percent),
-            fmt::format("{:.2f}", share.bits_per_weight()),
+            fmt::format("{:.2f}", BitsPerWeight(share.n_bytes, share.n_elements)),
             std::move(note)};
   }
 
@@ -186,7 +188,8 @@ class TextReport {
     TextTable model({Align::kLeft, Align::kLeft});
     model.AddRow({"architecture", fmt::format("{}, {} parameters at {:.2f} bits", hparams.arch,
                                               FormatCount(inspection_.total.n_elements),
-                                              inspection_.total.bits_per_weight())});
+                                              BitsPerWeight(inspection_.total.n_bytes,
+                                                            inspection_.total.n_elements))});
     model.AddRow(
         {"shape", fmt::format("{} of {}, feed-forward {}", Counted(hparams.n_layer, "layer"),
                               FormatThousands(hparams.n_embd), FormatThousands(hparams.n_ff))});

@@ -3,8 +3,8 @@
 
 namespace quern {
 
-/// While the object lives, SIGINT is noted and ends a poll(), and never ends the process however
-/// often it comes. One object at a time.
+/// While the object lives, SIGINT is noted and never ends the process, however often it comes. One
+/// object at a time.
 class InterruptCatcher {
  public:
   InterruptCatcher();
@@ -14,6 +14,13 @@ class InterruptCatcher {
 
   /// Whether SIGINT came since the last call.
   bool Take();
+
+  /// Readable, for poll(), while there is something to take: a signal between a look and a wait
+  /// would be missed, and any thread may be the one that gets it.
+  int event() const { return event_; }
+
+ private:
+  int event_;
 };
 
 }  // namespace quern

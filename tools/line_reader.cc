@@ -67,6 +67,8 @@ class LineReader::Editor {
     prompt_ = is_first ? first_prompt_ : kNextLinePrompt;
     interrupted_ = must_redraw_ = false;
     el_resize(line_.get());  // the window may have changed during an answer
+    // Before the prompt, which says that keys now mean what they mean to an editor.
+    el_set(line_.get(), EL_PREP_TERM, 1);
     int length = 0;
     const char* text = el_gets(line_.get(), &length);
     if (interrupted_) return Outcome::kInterrupted;
@@ -101,13 +103,15 @@ class LineReader::Editor {
       self.interrupted_ = self.interrupt_->Take();
       if (self.interrupted_) return 0;  // as at the end of the input
       if (std::exchange(self.must_redraw_, false)) Redraw(line);
-      // Signals are seen here: they restart a read, but never a poll.
-      pollfd input = {STDIN_FILENO, POLLIN, 0};
-      if (poll(&input, 1, -1) < 0) {
+      // Other signals are seen here: they restart a read, but never a poll.
+      std::array<pollfd, 2> inputs = {
+          {{STDIN_FILENO, POLLIN, 0}, {self.interrupt_->event(), POLLIN, 0}}};
+      if (poll(inputs.data(), inputs.size(), -1) < 0) {
         if (errno != EINTR) return -1;
         self.must_redraw_ = true;
         continue;
       }
+      if (inputs[0].revents == 0) continue;
       char byte = 0;
       const ssize_t n = read(STDIN_FILENO, &byte, 1);
       if (n <= 0) return static_cast<int>(n);

@@ -3,13 +3,16 @@
 
 #include <chrono>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "gguf/printable.h"
 #include "runtime/cpu_limits.h"
 #include "runtime/quantizer.h"
 #include "tools/commands.h"
+#include "tools/format_number.h"
 #include "tools/progress_bar.h"
+#include "tools/shared_options.h"
 
 namespace quern {
 namespace {
@@ -19,6 +22,7 @@ struct QuantizeArguments {
   std::string output;
   std::string type;
   bool pure = false;
+  bool json = false;
   int threads = 0;
 };
 
@@ -27,19 +31,14 @@ std::string RecipeNames() {
   for (const QuantizationRecipe& recipe : QuantizationRecipes()) {
     names += fmt::format("{}{}", names.empty() ? "" : ", ", recipe.name);
   }
-  return names;
-}
-
-double BitsPerWeight(uint64_t bytes, uint64_t n_weights) {
-  return n_weights == 0 ? 0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(n_weights);
+  return names + " (Q4_K is Q4_K_S, Q5_K is Q5_K_S)";
 }
 
 void PrintSummary(const QuantizeSummary& summary, double seconds) {
-  constexpr double kMegabyte = 1e6;
-  fmt::print("{:.1f} MB ({:.2f} bits/weight) -> {:.1f} MB ({:.2f} bits/weight) in {:.1f} s\n",
-             static_cast<double>(summary.source_bytes) / kMegabyte,
+  fmt::print("{} ({:.2f} bits/weight) -> {} ({:.2f} bits/weight) in {:.1f} s\n",
+             FormatBytes(summary.source_bytes),
              BitsPerWeight(summary.source_bytes, summary.n_weights),
-             static_cast<double>(summary.result_bytes) / kMegabyte,
+             FormatBytes(summary.result_bytes),
              BitsPerWeight(summary.result_bytes, summary.n_weights), seconds);
   if (summary.n_requantized > 0) {
     fmt::print("note: {} tensors were quantized already; their errors add up\n",
@@ -49,6 +48,19 @@ void PrintSummary(const QuantizeSummary& summary, double seconds) {
     fmt::print("note: {} tensors have rows that do not fill whole blocks and got a nearby type\n",
                summary.n_fallback);
   }
+}
+
+void PrintJson(const QuantizeSummary& summary, double seconds) {
+  const nlohmann::ordered_json json = {
+      {"parameters", summary.n_weights},
+      {"source_bytes", summary.source_bytes},
+      {"source_bits_per_weight", BitsPerWeight(summary.source_bytes, summary.n_weights)},
+      {"result_bytes", summary.result_bytes},
+      {"result_bits_per_weight", BitsPerWeight(summary.result_bytes, summary.n_weights)},
+      {"requantized_tensors", summary.n_requantized},
+      {"fallback_tensors", summary.n_fallback},
+      {"seconds", seconds}};
+  fmt::print("{}\n", json.dump(2));
 }
 
 Result<int> Quantize(const QuantizeArguments& arguments) {
@@ -76,7 +88,7 @@ Result<int> Quantize(const QuantizeArguments& arguments) {
   }();
   if (!summary) return Propagate(summary);
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  PrintSummary(*summary, elapsed.count());
+  (arguments.json ? PrintJson : PrintSummary)(*summary, elapsed.count());
   return 0;
 }
 
@@ -91,8 +103,8 @@ void AddQuantizeCommand(Commands& commands) {
       ->required();
   command->add_option("TYPE", arguments->type, RecipeNames())->required();
   command->add_flag("--pure", arguments->pure, "Every matrix in TYPE, none finer");
-  command->add_option("-t,--threads", arguments->threads, "Threads (default: those available)")
-      ->check(CLI::PositiveNumber);
+  AddThreadsOption(command, &arguments->threads);
+  command->add_flag("--json", arguments->json, "Print the summary as JSON");
 }
 
 }  // namespace quern

@@ -25,14 +25,21 @@ struct RunOptions {
   int n_probs = -1;
 };
 
+/// An editor or echo ends a file with a line end that is no part of the prompt.
+Result<std::string> ReadPrompt(const std::string& path) {
+  Result<std::string> text = ReadText(path);
+  if (text && text->ends_with('\n')) text->pop_back();
+  return text;
+}
+
 Result<std::string> PromptOf(const RunOptions& options) {
   if (options.prompt_option->count() > 0) return options.prompt;
-  if (!options.file.empty()) return ReadText(options.file);
+  if (!options.file.empty()) return ReadPrompt(options.file);
   if (isatty(STDIN_FILENO) == 1) {
     return Fail(ErrorCode::kInvalidArgument,
                 "no prompt: give one with -p TEXT, -f FILE or on stdin");
   }
-  return ReadText("-");
+  return ReadPrompt("-");
 }
 
 nlohmann::json ToJson(const Tokenizer& tokenizer, Token token, float logprob) {
@@ -110,7 +117,9 @@ void AddRunCommand(Commands& commands) {
   CLI::App* command = commands.Add("run", "Continue a prompt", [options] { return Run(*options); });
   options->prompt_option =
       command->add_option("-p,--prompt", options->prompt, "The prompt, taken as it is");
-  command->add_option("-f,--file", options->file, "File with the prompt; - is stdin")
+  command
+      ->add_option("-f,--file", options->file,
+                   "File with the prompt, - is stdin; its last line end is dropped")
       ->excludes(options->prompt_option);
   options->generation.AddTo(command);
   command->add_flag("--ignore-eos", options->ignore_eos,

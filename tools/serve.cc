@@ -16,7 +16,9 @@
 #include "server/http_server.h"
 #include "server/inference_thread.h"
 #include "tools/commands.h"
+#include "tools/load_model.h"
 #include "tools/model_argument.h"
+#include "tools/shared_options.h"
 
 namespace quern {
 namespace {
@@ -70,14 +72,14 @@ void PrintStart(const ServeOptions& options, int port, const Model& model) {
 Result<int> Serve(ServeOptions& options) {
   Result<GgufFile> file = options.model.Open();
   if (!file) return Propagate(file);
-  Result<std::shared_ptr<const Model>> model =
-      Model::Load(*file, {.n_threads = options.engine.n_threads, .progress = nullptr});
+  Result<std::shared_ptr<const Model>> model = LoadModel(*file, options.engine.n_threads);
   if (!model) return Propagate(model);
   if (options.http.model_id.empty()) options.http.model_id = (*model)->hparams().name;
   if (options.http.model_id.empty()) options.http.model_id = file->name();
   Result<std::unique_ptr<Engine>> engine = Engine::Create(*model, options.engine);
   if (!engine) return Propagate(engine);
 
+  WarnOfLongContext((*model)->hparams(), options.engine.n_ctx);
   InferenceThread inference(std::move(*engine), options.max_queue);
   HttpServer server(&inference, options.http);
   Result<int> port = server.Bind();
@@ -104,13 +106,12 @@ void AddServeCommand(Commands& commands) {
       ->check(CLI::Range(0, 65535))
       ->capture_default_str();
   command->add_option("-a,--alias", options->http.model_id, "Name of the model for clients");
-  command->add_option("--api-key", options->http.api_keys, "Key that clients must send");
+  command->add_option("--api-key", options->http.api_keys,
+                      "Key that clients must send; may be given again");
   command->add_option("-c,--ctx-size", options->engine.n_ctx, "Tokens of context, for all requests")
-      ->check(CLI::Range(size_t{1}, size_t{1} << 28))
+      ->check(CLI::Range(size_t{1}, kMostContext))
       ->capture_default_str();
-  command->add_option("-t,--threads", options->engine.n_threads, "Threads; 0 takes all allowed")
-      ->check(CLI::Range(0, 1024))
-      ->capture_default_str();
+  AddThreadsOption(command, &options->engine.n_threads);
   command->add_option("--max-queue", options->max_queue, "Most requests running and waiting")
       ->check(CLI::Range(size_t{1}, size_t{4096}))
       ->capture_default_str();

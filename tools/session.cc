@@ -6,27 +6,18 @@
 #include <cstdio>
 #include <utility>
 
-#include "tools/progress_bar.h"
+#include "tools/load_model.h"
 
 namespace quern {
 
 Result<Session> Session::Load(const GgufFile& file, EngineOptions options, size_t n_parallel) {
   const auto start = std::chrono::steady_clock::now();
-  LoadOptions load;
-  load.n_threads = options.n_threads;
-  Result<std::shared_ptr<const Model>> model = [&] {
-    ProgressBar bar;
-    load.progress = [&bar](double share) { bar.Show(share, "loading"); };
-    return Model::Load(file, load);
-  }();
+  Result<std::shared_ptr<const Model>> model = LoadModel(file, options.n_threads);
   if (!model) return Propagate(model);
 
   const HParams& hparams = (*model)->hparams();
   if (options.n_ctx == 0) options.n_ctx = hparams.n_ctx_train;
-  if (options.n_ctx > hparams.n_ctx_train) {
-    fmt::print(stderr, "warning: context of {} tokens, but the model was trained for {}\n",
-               options.n_ctx, hparams.n_ctx_train);
-  }
+  WarnOfLongContext(hparams, options.n_ctx);
   Session session;
   session.n_ctx_ = options.n_ctx;
   if (n_parallel > 1) {  // whole pages for each: they do not share them

@@ -1,13 +1,17 @@
+// `quern synth`: writes a model of real shapes with random weights.
 #include <fmt/format.h>
 
-#include <cstdio>
+#include <cctype>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
 #include "tools/commands.h"
+#include "tools/format_number.h"
 #include "tools/progress_bar.h"
 #include "tools/random_blocks.h"
+#include "tools/shared_options.h"
 #include "tools/synthetic_model.h"
 
 namespace quern {
@@ -18,12 +22,12 @@ struct SynthOptions {
   std::string preset;
   std::string vocabulary;
   std::string type = "Q4_K_M";
-  std::string rope_scaling;
   int n_threads = 0;
   uint64_t seed = 1;
   // Shapes that were given on their own, before the preset's.
   std::optional<uint32_t> n_vocab, n_ctx_train, n_embd, n_layer, n_head, n_head_kv, head_dim, n_ff;
   bool tied = false;
+  bool json = false;
 };
 
 Result<SyntheticModel> ModelOf(const SynthOptions& options) {
@@ -43,14 +47,34 @@ Result<SyntheticModel> ModelOf(const SynthOptions& options) {
   model.n_ff = options.n_ff.value_or(model.n_ff);
   model.tied = model.tied || options.tied;
   model.seed = options.seed;
-  if (options.type != "Q4_K_M") {
-    model.type = GgmlTypeFromName(options.type);
+  std::string type = options.type;
+  for (char& c : type) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  if (type != "Q4_K_M") {
+    model.type = GgmlTypeFromName(type);
     if (!model.type || !CanFillRandomBlocks(*model.type)) {
       return Fail(ErrorCode::kInvalidArgument, "type '{}', expected Q4_K_M or a type that runs",
                   options.type);
     }
   }
   return model;
+}
+
+Result<int> PrintSummary(const SynthOptions& options, const std::string& name) {
+  auto file = GgufFile::Open(options.out);
+  if (!file) return Propagate(file);
+  uint64_t n_weights = 0;
+  for (const TensorInfo& tensor : file->tensors()) n_weights += tensor.n_elements();
+  if (options.json) {
+    const nlohmann::ordered_json json = {{"file", options.out},
+                                         {"model", name},
+                                         {"parameters", n_weights},
+                                         {"bytes", file->file_bytes()}};
+    fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  } else {
+    fmt::print("{}: {}, {} parameters, {}\n", options.out, name, FormatCount(n_weights),
+               FormatBytes(file->file_bytes()));
+  }
+  return 0;
 }
 
 Result<int> Synth(const SynthOptions& options) {
@@ -65,11 +89,13 @@ Result<int> Synth(const SynthOptions& options) {
   SyntheticWriteOptions write_options;
   write_options.vocabulary = vocabulary ? &*vocabulary : nullptr;
   write_options.n_threads = options.n_threads;
-  ProgressBar bar;
-  write_options.progress = [&bar](double share) { bar.Show(share, "writing"); };
-  const Status written = WriteSyntheticModel(*model, options.out, write_options);
-  if (!written) return tl::unexpected<Error>(written.error());
-  return 0;
+  Status written = [&] {
+    ProgressBar bar;
+    write_options.progress = [&bar](double share) { bar.Show(share, "writing"); };
+    return WriteSyntheticModel(*model, options.out, write_options);
+  }();
+  if (!written) return Propagate(written);
+  return PrintSummary(options, model->name);
 }
 
 }  // namespace
@@ -87,7 +113,7 @@ void AddSynthCommand(Commands& commands) {
   command->add_option("--type", options->type, "Type of all matrices, or the mix Q4_K_M")
       ->capture_default_str();
   command->add_option("--seed", options->seed, "Seed of the weights")->capture_default_str();
-  command->add_option("-t,--threads", options->n_threads, "Threads (default: all allowed)");
+  AddThreadsOption(command, &options->n_threads);
   command->add_option("--n-layer", options->n_layer, "Layers");
   command->add_option("--n-embd", options->n_embd, "Width of the residual stream");
   command->add_option("--n-head", options->n_head, "Query heads");
@@ -97,6 +123,7 @@ void AddSynthCommand(Commands& commands) {
   command->add_option("--n-vocab", options->n_vocab, "Tokens of a generated vocabulary");
   command->add_option("--n-ctx", options->n_ctx_train, "Trained context length to state");
   command->add_flag("--tied", options->tied, "The output matrix is the embedding");
+  command->add_flag("--json", options->json, "Print what was written as JSON");
 }
 
 }  // namespace quern

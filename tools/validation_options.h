@@ -5,13 +5,13 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "gguf/result.h"
 #include "runtime/logits_runner.h"
 #include "runtime/model.h"
 #include "tools/model_argument.h"
+#include "tools/shared_options.h"
 
 namespace quern {
 
@@ -32,7 +32,7 @@ class ValidationOptions {
   ModelArgument model_;
   int n_threads_ = 0;
   size_t batch_size_ = 512;
-  KvType cache_type_ = KvType::kF16;
+  CacheTypeOptions cache_type_;
 };
 
 /// The options --tokens and --tokens-file.
@@ -49,11 +49,5 @@ class TokensOptions {
   std::string list_;
   std::string file_;
 };
-
-/// Token ids apart by commas or white space. Errors: kInvalidArgument with what is no id.
-Result<std::vector<Token>> ParseTokens(std::string_view text);
-
-/// Reads such a file.
-Result<std::vector<Token>> ReadTokensFile(const std::string& path);
 
 }  // namespace quern

@@ -12,6 +12,7 @@
 #include "runtime/npy.h"
 #include "tools/commands.h"
 #include "tools/scored_chunks.h"
+#include "tools/token_list.h"
 #include "tools/validation_options.h"
 
 namespace quern {

@@ -120,6 +120,10 @@ TEST(Commands, HelpAndVersionGoToStdout) {
   EXPECT_EQ(RunEcho({"--help"}, [](int number) { return number; }), 0);
   EXPECT_THAT(GetCapturedStdout(), HasSubstr("Gives a number back"));
   CaptureStdout();
+  EXPECT_EQ(RunEcho({"echo", "--help"}, [](int number) { return number; }), 0);
+  EXPECT_THAT(GetCapturedStdout(),
+              ::testing::ContainsRegex("--number N +The number \\(required\\)\n"));
+  CaptureStdout();
   EXPECT_EQ(RunEcho({"--version"}, [](int number) { return number; }), 0);
   EXPECT_TRUE(GetCapturedStdout().starts_with("quern "));
 }

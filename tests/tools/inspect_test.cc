@@ -11,6 +11,7 @@
 #include "gguf/printable.h"
 #include "tests/testing/temp_dir.h"
 #include "tools/commands.h"
+#include "tools/format_number.h"
 
 namespace quern {
 namespace {
@@ -82,7 +83,7 @@ TEST_F(InspectTest, SumsTypesAndEstimatesMemory) {
   EXPECT_EQ(inspection.types[0].type, GgmlType::kQ4_0) << "the largest first";
   EXPECT_EQ(inspection.types[1].type, GgmlType::kQ8_0);
   EXPECT_EQ(inspection.types[1].n_bytes, kVocab * 68);
-  EXPECT_EQ(inspection.types[1].bits_per_weight(), 8.5);
+  EXPECT_EQ(BitsPerWeight(inspection.types[1].n_bytes, inspection.types[1].n_elements), 8.5);
   EXPECT_EQ(inspection.types[2].n_elements, 5 * kEmbd);
   EXPECT_EQ(inspection.total.n_elements,
             kEmbd * kVocab + 5 * kEmbd + 2 * (3 * kEmbd * kEmbd + 3 * kEmbd * kFeedForward));

@@ -12,10 +12,10 @@
 
 #include "runtime/kld_base_file.h"
 #include "runtime/npy.h"
+#include "tests/testing/run_command.h"
 #include "tests/testing/temp_dir.h"
 #include "tests/testing/tiny_model.h"
-#include "tools/commands.h"
-#include "tools/validation_options.h"
+#include "tools/token_list.h"
 
 namespace quern {
 namespace {
@@ -23,27 +23,12 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
 
-struct Outcome {
-  int exit_code;
-  std::string out;
-  std::string err;
-};
+using testing::Outcome;
 
 class Validation : public ::testing::Test {
  protected:
-  Outcome Run(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), "quern");
-    std::vector<const char*> argv;
-    for (const std::string& argument : arguments) argv.push_back(argument.c_str());
-    Commands commands;
-    AddLogitsCommand(commands);
-    AddVerifyCommand(commands);
-    AddPerplexityCommand(commands);
-    ::testing::internal::CaptureStdout();
-    ::testing::internal::CaptureStderr();
-    const int exit_code = commands.Run(static_cast<int>(argv.size()), argv.data());
-    return {exit_code, ::testing::internal::GetCapturedStdout(),
-            ::testing::internal::GetCapturedStderr()};
+  static Outcome Run(const std::vector<std::string>& arguments) {
+    return testing::RunCommand(arguments);
   }
 
   void WriteText(const std::string& path, const std::string& text) { std::ofstream(path) << text; }

@@ -1,0 +1,43 @@
+#include "tools/generation_options.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tools/commands.h"
+
+namespace quern {
+namespace {
+
+TEST(LogitBias, IsATokenASignAndANumber) {
+  EXPECT_EQ(*ParseLogitBias("15+1.5"), (std::pair<Token, float>(15, 1.5F)));
+  EXPECT_EQ(*ParseLogitBias("0-1"), (std::pair<Token, float>(0, -1.0F)));
+  EXPECT_EQ(*ParseLogitBias("7-inf"), (std::pair<Token, float>(7, -INFINITY)));
+  for (const char* bad : {"", "15", "+1", "x+1", "15+", "15+x", "-1+2", "15 +1", "1+2+3"}) {
+    const auto bias = ParseLogitBias(bad);
+    ASSERT_FALSE(bias) << bad;
+    EXPECT_EQ(bias.error().code, ErrorCode::kInvalidArgument);
+  }
+}
+
+TEST(GenerationOptions, BadValuesAreUsageErrors) {
+  const std::vector<std::vector<const char*>> usages = {
+      {"-n", "0"}, {"-n", "-2"},    {"-c", "18446744073709551615"},
+      {"-t", "0"}, {"-t", "-1"},    {"-t", "2000"},
+      {"-b", "0"}, {"-ctk", "q8_0"}};
+  for (const auto& usage : usages) {
+    Commands commands;
+    GenerationOptions options;
+    options.AddTo(commands.Add("run", "Runs", [] { return 0; }));
+    std::vector<const char*> arguments = {"quern", "run"};
+    arguments.insert(arguments.end(), usage.begin(), usage.end());
+    ::testing::internal::CaptureStderr();
+    EXPECT_EQ(commands.Run(static_cast<int>(arguments.size()), arguments.data()), 1);
+    const std::string message = ::testing::internal::GetCapturedStderr();
+    EXPECT_TRUE(message.starts_with("error: --")) << message;
+    EXPECT_TRUE(message.ends_with("(see quern run --help)\n")) << message;
+  }
+}
+
+}  // namespace
+}  // namespace quern

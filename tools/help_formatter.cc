@@ -1,0 +1,26 @@
+#include "tools/help_formatter.h"
+
+#include <fmt/format.h>
+
+namespace quern {
+
+std::string HelpFormatter::make_option_opts(const CLI::Option* option) const {
+  if (option->get_type_size() == 0 || option->get_positional()) return "";
+  // "INT:INT in [1 - 1024]": what a check adds stands behind a colon.
+  const std::string full = option->get_type_name();
+  const std::string type = full.substr(0, full.find(':'));
+  if (type == "INT" || type == "UINT") return " N";
+  if (type == "FLOAT") return " X";
+  return type == "ENUM" ? " TYPE" : " " + type;
+}
+
+std::string HelpFormatter::make_option_desc(const CLI::Option* option) const {
+  std::string text = option->get_description();
+  if (!option->get_default_str().empty()) {
+    text += fmt::format(" (default: {})", option->get_default_str());
+  }
+  if (option->get_required() && !option->get_positional()) text += " (required)";
+  return text;
+}
+
+}  // namespace quern

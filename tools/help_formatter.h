@@ -1,0 +1,19 @@
+// How --help looks: options with the word that stands for their value, without CLI11's types and
+// checks.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+namespace quern {
+
+class HelpFormatter : public CLI::Formatter {
+ public:
+  /// " N", " TEXT" behind an option's names; nothing behind a flag or a positional argument.
+  std::string make_option_opts(const CLI::Option* option) const override;
+
+  /// With the default, where an option states one.
+  std::string make_option_desc(const CLI::Option* option) const override;
+};
+
+}  // namespace quern

@@ -1,0 +1,25 @@
+#include "tools/load_model.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "tools/progress_bar.h"
+
+namespace quern {
+
+Result<std::shared_ptr<const Model>> LoadModel(const GgufFile& file, int n_threads) {
+  ProgressBar bar;
+  LoadOptions options;
+  options.n_threads = n_threads;
+  options.progress = [&bar](double share) { bar.Show(share, "loading"); };
+  return Model::Load(file, options);
+}
+
+void WarnOfLongContext(const HParams& hparams, size_t n_ctx) {
+  if (hparams.n_ctx_train == 0 || n_ctx <= hparams.n_ctx_train) return;
+  fmt::print(stderr, "warning: context of {} tokens, but the model was trained for {}\n", n_ctx,
+             hparams.n_ctx_train);
+}
+
+}  // namespace quern

@@ -1,0 +1,19 @@
+// Loads a model for a command: with a progress bar on a terminal, and a warning of a context that
+// is too long.
+#pragma once
+
+#include <memory>
+
+#include "gguf/gguf_file.h"
+#include "gguf/result.h"
+#include "runtime/model.h"
+
+namespace quern {
+
+/// `n_threads` 0: all CPUs allowed. Errors: those of Model::Load.
+Result<std::shared_ptr<const Model>> LoadModel(const GgufFile& file, int n_threads = 0);
+
+/// Says on stderr when `n_ctx` is more than the model was trained for.
+void WarnOfLongContext(const HParams& hparams, size_t n_ctx);
+
+}  // namespace quern

@@ -1,0 +1,54 @@
+#include "tools/shared_options.h"
+
+#include <fmt/format.h>
+
+#include <map>
+
+namespace quern {
+namespace {
+
+const std::map<std::string, KvType>& CacheTypes() {
+  static const std::map<std::string, KvType> types = {
+      {"f16", KvType::kF16}, {"bf16", KvType::kBF16}, {"f32", KvType::kF32}};
+  return types;
+}
+
+}  // namespace
+
+void AddThreadsOption(CLI::App* command, int* n_threads) {
+  command->add_option("-t,--threads", *n_threads, "Threads (default: all CPUs allowed)")
+      ->check(CLI::Range(1, kMostThreads));
+}
+
+void AddBatchSizeOption(CLI::App* command, size_t* batch_size) {
+  command
+      ->add_option("-b,--batch-size,--ubatch-size", *batch_size,
+                   fmt::format("Most prompt tokens run at once (default: {})", *batch_size))
+      ->check(CLI::Range(1, 1 << 20));
+}
+
+void CacheTypeOptions::AddTo(CLI::App* command) {
+  const CLI::CheckedTransformer to_type(CacheTypes(), CLI::ignore_case);
+  command->add_option("--cache-type-k", k_, "Type of the KV cache: f16, bf16 or f32 (also -ctk)")
+      ->transform(to_type);
+  v_option_ = command->add_option("--cache-type-v", v_, "As for K, which it must equal (also -ctv)")
+                  ->transform(to_type);
+}
+
+Result<KvType> CacheTypeOptions::Get() const {
+  if (v_option_->count() > 0 && k_ != v_) {
+    return Fail(ErrorCode::kUnsupported,
+                "--cache-type-k is {} and --cache-type-v {}: expected the same", NameOf(k_),
+                NameOf(v_));
+  }
+  return k_;
+}
+
+std::string_view NameOf(KvType type) {
+  for (const auto& [name, named] : CacheTypes()) {
+    if (named == type) return name;
+  }
+  return "";
+}
+
+}  // namespace quern
