@@ -48,7 +48,7 @@ class PreTokenizer::Pattern {
     size_t end;
   };
 
-  Pcre2Ptr<pcre2_match_data> MakeMatchData() const {
+  static Pcre2Ptr<pcre2_match_data> MakeMatchData() {
     return Pcre2Ptr<pcre2_match_data>(pcre2_match_data_create(1, nullptr));
   }
 
