@@ -98,7 +98,7 @@ std::vector<std::string_view> PreTokenizer::Split(std::string_view text) const {
   std::vector<size_t> ends = {classes.size()};
   std::vector<size_t> finer_ends;
   for (const Pattern& pattern : patterns_) {
-    const auto data = pattern.MakeMatchData();
+    const auto data = Pattern::MakeMatchData();
     finer_ends.clear();
     finer_ends.reserve(ends.size() + text.size() / 4);
     size_t at = 0;

@@ -274,7 +274,7 @@ TEST_F(ExecutorTest, RandomSchedulesDoNotMatter) {
         room -= n;
         const size_t n_past = sequence.n_past();
         parts.push_back({&sequence, std::span(tokens[i]).subspan(n_past, n), n});
-        wanted.push_back(std::span(expected[i]).subspan(n_past * n_vocab_, n * n_vocab_));
+        wanted.emplace_back(std::span(expected[i]).subspan(n_past * n_vocab_, n * n_vocab_));
       }
       if (parts.empty()) continue;
       std::span<const float> logits = machine.executor.Forward(parts);
