@@ -30,7 +30,7 @@ TEST(Sandbox, AnswersInOneOtherProcess) {
 }
 
 TEST(Sandbox, PassesLongAndBinaryTexts) {
-  Sandbox sandbox([](std::string request) { return request + request; });
+  Sandbox sandbox([](const std::string& request) { return request + request; });
   EXPECT_EQ(sandbox.Ask("").value_or("no"), "");
   std::string text(5 << 20, '\0');
   text[77] = '\xff';

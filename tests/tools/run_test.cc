@@ -11,7 +11,6 @@
 namespace quern {
 namespace {
 
-using ::testing::HasSubstr;
 using testing::Outcome;
 using testing::RunCommand;
 using ::testing::StartsWith;
