@@ -120,7 +120,7 @@ class Conversation {
 
   /// A remark of the program: on stderr when answers go to a pipe, so that it does not mix with
   /// them.
-  void Note(std::string_view text) {
+  void Note(std::string_view text) const {
     if (style_.interactive) {
       fmt::print("{}{}{}\n", style_.colours ? "\033[2m" : "", text,
                  style_.colours ? "\033[0m" : "");

@@ -34,7 +34,7 @@ InterruptCatcher::~InterruptCatcher() {
   close(event_);
 }
 
-bool InterruptCatcher::Take() {
+bool InterruptCatcher::Take() const {
   eventfd_t count = 0;
   return eventfd_read(event_, &count) == 0;
 }

@@ -13,7 +13,7 @@ class InterruptCatcher {
   InterruptCatcher& operator=(const InterruptCatcher&) = delete;
 
   /// Whether SIGINT came since the last call.
-  bool Take();
+  bool Take() const;
 
   /// Readable, for poll(), while there is something to take: a signal between a look and a wait
   /// would be missed, and any thread may be the one that gets it.
