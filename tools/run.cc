@@ -79,7 +79,7 @@ std::string ToJson(const RunOptions& options, const Session& session,
     }
     tokens.push_back(std::move(token));
   }
-  result["tokens"] = std::move(tokens);
+  result["tokens"] = tokens;
   return result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
