@@ -8,9 +8,9 @@ namespace quern {
 namespace {
 
 const std::map<std::string, KvType>& CacheTypes() {
-  static const std::map<std::string, KvType> types = {
+  static const std::map<std::string, KvType> kTypes = {
       {"f16", KvType::kF16}, {"bf16", KvType::kBF16}, {"f32", KvType::kF32}};
-  return types;
+  return kTypes;
 }
 
 }  // namespace
