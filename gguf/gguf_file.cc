@@ -216,10 +216,6 @@ const TensorInfo* GgufFile::FindTensor(std::string_view name) const {
   return i ? &impl_->contents.tensors[*i] : nullptr;
 }
 
-void GgufFile::WillNeed(std::span<const std::byte> bytes) const {
-  if (const MappedFile* file = impl_->MappingOf(bytes)) file->WillNeed(bytes);
-}
-
 void GgufFile::DropPages(std::span<const std::byte> bytes) const {
   if (const MappedFile* file = impl_->MappingOf(bytes)) file->DropPages(bytes);
 }

@@ -81,8 +81,6 @@ class GgufFile {
   Result<bool> GetBoolOr(std::string_view key, bool fallback) const;
   Result<std::string_view> GetStringOr(std::string_view key, std::string_view fallback) const;
 
-  /// Asks the kernel to read the pages of `bytes` ahead of their use.
-  void WillNeed(std::span<const std::byte> bytes) const;
   /// Lets the kernel drop the resident pages wholly inside `bytes` (after a tensor was packed
   /// elsewhere).
   void DropPages(std::span<const std::byte> bytes) const;

@@ -163,7 +163,6 @@ TEST_F(GgufFileTest, DroppedPagesComeBackFromTheFile) {
   const Result<GgufFile> file = GgufFile::Open(Path("model.gguf"));
   ASSERT_TRUE(file) << file.error().message;
   const std::span<const std::byte> bytes = file->FindTensor("t")->data;
-  file->WillNeed(bytes);
   file->DropPages(bytes);
   EXPECT_TRUE(std::ranges::equal(bytes, data));
   file->DropPages(bytes.subspan(1, 10));

@@ -9,43 +9,21 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 
 #include "runtime/npy.h"
+#include "tests/testing/read_file.h"
+#include "tests/testing/temp_dir.h"
 
 namespace quern::peer {
 namespace {
 
-// A folder of our own that goes away with its files.
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "quern_peer_XXXXXX").string();
-    if (mkdtemp(pattern.data()) != nullptr) path_ = pattern;
-  }
-  ~ScratchFolder() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-  }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-
-  std::string File(const char* name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
-
-std::string ReadFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
+using quern::testing::ReadFile;
 
 // Runs the driver with `input` on stdin and returns its stdout. Files, not pipes: neither side can
 // block the other.
 Result<std::string> RunDriver(std::vector<std::string> arguments, const std::string& input = "") {
   if (!IsAvailable()) return Fail(ErrorCode::kNotFound, "this build has no llama.cpp");
-  const ScratchFolder scratch;
+  const quern::testing::TempDir scratch;
   const std::string in = scratch.File("in");
   const std::string out = scratch.File("out");
   const std::string errors = scratch.File("errors");
@@ -150,7 +128,7 @@ Result<std::vector<std::string>> Detokenize(const std::string& model,
 
 Result<std::vector<float>> Logits(const std::string& model, std::span<const Token> tokens,
                                   const LogitsOptions& options) {
-  const ScratchFolder scratch;
+  const quern::testing::TempDir scratch;
   const std::string tokens_path = scratch.File("tokens");
   const std::string npy_path = scratch.File("logits.npy");
   std::ofstream tokens_file(tokens_path);

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <sstream>
 #include <string>
@@ -13,14 +12,12 @@
 #include "gguf/gguf_file.h"
 #include "runtime/tokenizer.h"
 #include "tests/peer/peer.h"
+#include "tests/testing/read_file.h"
 
 namespace quern {
 namespace {
 
-std::string ReadFile(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
+using testing::ReadFile;
 
 /// Texts with a line "__ggml_vocab_test__" between them.
 std::vector<std::string> SplitInputs(const std::string& all) {
@@ -65,7 +62,7 @@ std::vector<std::string> PublishedNames() {
 /// Those that Quern does not read: WordPiece, and a SentencePiece BPE of its own.
 constexpr std::string_view kUnsupported[] = {"bert-bge", "gemma-4"};
 
-class TokenizerVectors : public testing::TestWithParam<std::string> {};
+class TokenizerVectors : public ::testing::TestWithParam<std::string> {};
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(TokenizerVectors);
 
 TEST_P(TokenizerVectors, AllAgree) {
@@ -89,7 +86,7 @@ TEST_P(TokenizerVectors, AllAgree) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Published, TokenizerVectors, testing::ValuesIn(PublishedNames()),
+INSTANTIATE_TEST_SUITE_P(Published, TokenizerVectors, ::testing::ValuesIn(PublishedNames()),
                          [](const auto& instance) {
                            std::string name = instance.param;
                            for (char& c : name) c = c == '-' ? '_' : c;

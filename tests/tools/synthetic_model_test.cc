@@ -5,12 +5,11 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <string>
 
 #include "tests/peer/peer.h"
+#include "tests/testing/read_file.h"
 #include "tests/testing/temp_dir.h"
 
 namespace quern {
@@ -80,20 +79,16 @@ class SyntheticFile : public ::testing::Test {
     EXPECT_TRUE(written) << written.error().message;
     return path;
   }
-  static std::string Contents(const std::string& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  }
 
   const testing::TempDir folder_;
 };
 
 TEST_F(SyntheticFile, IsTheSameForTheSameSeed) {
   SyntheticModel model;
-  const std::string a = Contents(Write("a", model));
-  EXPECT_EQ(a, Contents(Write("b", model)));
+  const std::string a = testing::ReadFile(Write("a", model));
+  EXPECT_EQ(a, testing::ReadFile(Write("b", model)));
   model.seed = 2;
-  EXPECT_NE(a, Contents(Write("c", model)));
+  EXPECT_NE(a, testing::ReadFile(Write("c", model)));
 }
 
 TEST_F(SyntheticFile, RefusesShapesThatMakeNoModel) {
