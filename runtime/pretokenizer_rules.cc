@@ -96,8 +96,8 @@ std::vector<PreTokenizerRule> MakeRules() {
 }
 
 const std::vector<PreTokenizerRule>& Rules() {
-  static const std::vector<PreTokenizerRule> rules = MakeRules();
-  return rules;
+  static const std::vector<PreTokenizerRule> kRules = MakeRules();
+  return kRules;
 }
 
 }  // namespace

@@ -53,8 +53,8 @@ class CategoryTable {
 }  // namespace
 
 UnicodeCategory CategoryOf(char32_t code_point) {
-  static const CategoryTable table;
-  return code_point < kCodePoints ? table.Find(code_point) : UnicodeCategory::kOther;
+  static const CategoryTable kTable;
+  return code_point < kCodePoints ? kTable.Find(code_point) : UnicodeCategory::kOther;
 }
 
 }  // namespace quern

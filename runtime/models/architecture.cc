@@ -7,12 +7,12 @@ namespace quern {
 #undef ARCHITECTURE
 
 const std::vector<const Architecture*>& Architectures() {
-  static const std::vector<const Architecture*> all = {
+  static const std::vector<const Architecture*> kAll = {
 #define ARCHITECTURE(constant) &constant,
 #include "runtime/models/architectures.inc"
 #undef ARCHITECTURE
   };
-  return all;
+  return kAll;
 }
 
 const Architecture* FindArchitecture(std::string_view name) {
