@@ -25,6 +25,10 @@ constexpr size_t kPrivateRows = 4;
 /// tile.
 constexpr size_t kTileTokens = 16;
 
+/// Most floats of split attention's states, 256 MiB: 32 heads of 128 take 34 MB a row with a
+/// context of a million tokens.
+constexpr size_t kMostSplitFloats = size_t{64} << 20;
+
 /// Shared-out phases of a layer: QKV, attention, its output, gate and up, down.
 constexpr size_t kPhasesPerLayer = 5;
 
@@ -245,11 +249,12 @@ void Executor::Impl::Plan(std::span<const BatchPart> parts) {
   }
   QUERN_DCHECK(!tokens.empty() && tokens.size() <= max_rows);
 
-  // Few tasks and a long context: the splits of a tile are shared out as well. The arithmetic is
-  // the same either way.
+  // Few tasks and a long context: the splits of a tile are shared out as well, if their states
+  // take no more memory than a file of odd shapes may claim. The arithmetic is the same either way.
   const size_t n_tasks = tiles.size() * hp.n_head_kv;
-  split_attention = most_splits > 1 && n_tasks < 4 * static_cast<size_t>(team->n_threads());
   const size_t states = tokens.size() * hp.n_head * most_splits * state_floats;
+  split_attention = most_splits > 1 && n_tasks < 4 * static_cast<size_t>(team->n_threads()) &&
+                    states <= kMostSplitFloats;
   if (split_attention && split_states.size() < states) split_states = AlignedBuffer<float>(states);
   if (logits.size() < wanted.size() * hp.n_vocab) {
     logits = AlignedBuffer<float>(wanted.size() * hp.n_vocab);

@@ -1,6 +1,5 @@
 #include "tools/generation_options.h"
 
-#include <algorithm>
 #include <charconv>
 #include <random>
 #include <string_view>
@@ -39,11 +38,7 @@ void GenerationOptions::AddTo(CLI::App* command) {
       });
   command->add_option("--stop,-r,--reverse-prompt", stop_,
                       "Text that ends an answer, and is not part of it; may be given again");
-  n_ctx_option_ = command->add_option(
-      "-c,--ctx-size", n_ctx_,
-      "Most tokens of prompt and answer (default: 4096, or what the model was trained for if that "
-      "is less); 0: what the model was trained for");
-  n_ctx_option_->check(CLI::Range(size_t{0}, kMostContext));
+  AddContextOption(command, "Most tokens of prompt and answer", &n_ctx_);
   AddThreadsOption(command, &n_threads_);
   AddBatchSizeOption(command, &batch_size_);
   cache_type_.AddTo(command);
@@ -70,6 +65,8 @@ void GenerationOptions::AddTo(CLI::App* command) {
 Result<GenerationOptions::Loaded> GenerationOptions::Load(size_t n_parallel) const {
   Result<GgufFile> file = model_.Open();
   if (!file) return Propagate(file);
+  Result<HParams> hparams = HParams::Load(*file);
+  if (!hparams) return Propagate(hparams);
   Result<SamplingParams> sampling = Sampling(*file);
   if (!sampling) return Propagate(sampling);
   Result<KvType> cache_type = cache_type_.Get();
@@ -79,12 +76,7 @@ Result<GenerationOptions::Loaded> GenerationOptions::Load(size_t n_parallel) con
   engine.n_threads = n_threads_;
   engine.chunk_tokens = batch_size_;
   engine.kv_type = *cache_type;
-  engine.n_ctx = n_ctx_;
-  if (n_ctx_option_->count() == 0) {
-    Result<HParams> hparams = HParams::Load(*file);
-    if (!hparams) return Propagate(hparams);
-    engine.n_ctx = std::min<size_t>(n_ctx_, hparams->n_ctx_train);
-  }
+  engine.n_ctx = ContextFor(*hparams, n_ctx_);
   Result<Session> session = Session::Load(*file, engine, n_parallel);
   if (!session) return Propagate(session);
   return Loaded{std::move(*session), std::move(*sampling)};

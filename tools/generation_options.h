@@ -38,8 +38,7 @@ class GenerationOptions {
   Result<SamplingParams> Sampling(const GgufFile& file) const;
 
   ModelArgument model_;
-  size_t n_ctx_ = 4096;
-  CLI::Option* n_ctx_option_ = nullptr;
+  std::optional<size_t> n_ctx_;
   int n_threads_ = 0;
   size_t batch_size_;
   CacheTypeOptions cache_type_;

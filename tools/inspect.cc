@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <map>
 #include <memory>
+#include <optional>
 
 #include "runtime/model.h"
 #include "tools/commands.h"
@@ -16,20 +17,19 @@
 namespace quern {
 namespace {
 
-constexpr uint64_t kDefaultContext = 4096;
-
-Result<MemoryNeed> EstimateNeed(const GgufFile& file, uint64_t n_ctx, KvType kv_type) {
+Result<MemoryNeed> EstimateNeed(const GgufFile& file, std::optional<size_t> asked_ctx,
+                                KvType kv_type) {
   Result<HParams> hparams = HParams::Load(file);
   if (!hparams) return Propagate(hparams);
   if (Status status = Model::CheckTensors(file, *hparams); !status) return Propagate(status);
-  if (n_ctx == 0) n_ctx = std::min<uint64_t>(hparams->n_ctx_train, kDefaultContext);
+  const size_t n_ctx = ContextFor(*hparams, asked_ctx);
   const MemoryEstimate estimate = EstimateMemory(file, *hparams, n_ctx, kv_type);
   return MemoryNeed{n_ctx, kv_type, *std::move(hparams), estimate};
 }
 
 struct InspectOptions {
   ModelArgument model;
-  uint64_t n_ctx = 0;
+  std::optional<size_t> n_ctx;
   CacheTypeOptions cache_type;
   bool json = false;
   bool full = false;
@@ -49,7 +49,7 @@ Result<int> RunInspect(const InspectOptions& options) {
 
 }  // namespace
 
-Inspection Inspect(const GgufFile& file, uint64_t n_ctx, KvType kv_type) {
+Inspection Inspect(const GgufFile& file, std::optional<size_t> n_ctx, KvType kv_type) {
   Inspection inspection{{}, {}, EstimateNeed(file, n_ctx, kv_type)};
   std::map<GgmlType, TypeShare> shares;
   for (const TensorInfo& tensor : file.tensors()) {
@@ -73,10 +73,7 @@ void AddInspectCommand(Commands& commands) {
       commands.Add("inspect", "Show what is in a GGUF file and the memory its model needs",
                    [options] { return RunInspect(*options); });
   options->model.AddTo(command);
-  command
-      ->add_option("-c,--ctx-size", options->n_ctx,
-                   "Positions to estimate the memory for (default: the model's, at most 4096)")
-      ->check(CLI::Range(size_t{1}, kMostContext));
+  AddContextOption(command, "Positions to estimate the memory for", &options->n_ctx);
   options->cache_type.AddTo(command);
   command->add_flag("--json", options->json, "Print JSON");
   command->add_flag("--full", options->full, "Print whole arrays and strings");

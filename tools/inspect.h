@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,8 +34,8 @@ struct Inspection {
   Result<MemoryNeed> memory;     ///< an error where Quern cannot run the model, and why
 };
 
-/// The context that `n_ctx` = 0 stands for is the model's own, at most 4096.
-Inspection Inspect(const GgufFile& file, uint64_t n_ctx, KvType kv_type);
+/// With the memory for the context that ContextFor gives for `n_ctx`.
+Inspection Inspect(const GgufFile& file, std::optional<size_t> n_ctx, KvType kv_type);
 
 struct InspectStyle {
   bool full = false;  ///< whole arrays and strings

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -27,6 +28,7 @@ struct ServeOptions {
   ModelArgument model;
   HttpServerOptions http;
   EngineOptions engine;
+  std::optional<size_t> n_ctx;
   size_t max_queue = 64;
   int drain_seconds = 30;
 };
@@ -74,12 +76,14 @@ Result<int> Serve(ServeOptions& options) {
   if (!file) return Propagate(file);
   Result<std::shared_ptr<const Model>> model = LoadModel(*file, options.engine.n_threads);
   if (!model) return Propagate(model);
-  if (options.http.model_id.empty()) options.http.model_id = (*model)->hparams().name;
+  const HParams& hparams = (*model)->hparams();
+  if (options.http.model_id.empty()) options.http.model_id = hparams.name;
   if (options.http.model_id.empty()) options.http.model_id = file->name();
+  options.engine.n_ctx = ContextFor(hparams, options.n_ctx);
   Result<std::unique_ptr<Engine>> engine = Engine::Create(*model, options.engine);
   if (!engine) return Propagate(engine);
 
-  WarnOfLongContext((*model)->hparams(), options.engine.n_ctx);
+  WarnOfLongContext(hparams, options.engine.n_ctx);
   InferenceThread inference(std::move(*engine), options.max_queue);
   HttpServer server(&inference, options.http);
   Result<int> port = server.Bind();
@@ -108,9 +112,7 @@ void AddServeCommand(Commands& commands) {
   command->add_option("-a,--alias", options->http.model_id, "Name of the model for clients");
   command->add_option("--api-key", options->http.api_keys,
                       "Key that clients must send; may be given again");
-  command->add_option("-c,--ctx-size", options->engine.n_ctx, "Tokens of context, for all requests")
-      ->check(CLI::Range(size_t{1}, kMostContext))
-      ->capture_default_str();
+  AddContextOption(command, "Tokens of context, for all requests", &options->n_ctx);
   AddThreadsOption(command, &options->engine.n_threads);
   command->add_option("--max-queue", options->max_queue, "Most requests running and waiting")
       ->check(CLI::Range(size_t{1}, size_t{4096}))

@@ -16,7 +16,6 @@ Result<Session> Session::Load(const GgufFile& file, EngineOptions options, size_
   if (!model) return Propagate(model);
 
   const HParams& hparams = (*model)->hparams();
-  if (options.n_ctx == 0) options.n_ctx = hparams.n_ctx_train;
   WarnOfLongContext(hparams, options.n_ctx);
   Session session;
   session.n_ctx_ = options.n_ctx;

@@ -24,8 +24,7 @@ struct Answer {
 class Session {
  public:
   /// Loads the model with a progress bar. `options.n_ctx` is for one sequence, and there is room
-  /// for `n_parallel`; 0 is the context that the model was trained for, and a larger one is warned
-  /// of.
+  /// for `n_parallel`; more than the model was trained for is warned of.
   static Result<Session> Load(const GgufFile& file, EngineOptions options, size_t n_parallel = 1);
 
   const Model& model() const { return engine_->model(); }

@@ -2,10 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 
 namespace quern {
 namespace {
+
+// As many positions as a model may state.
+constexpr size_t kMostContext = size_t{1} << 28;
+constexpr size_t kDefaultContext = 4096;
 
 const std::map<std::string, KvType>& CacheTypes() {
   static const std::map<std::string, KvType> kTypes = {
@@ -25,6 +30,21 @@ void AddBatchSizeOption(CLI::App* command, size_t* batch_size) {
       ->add_option("-b,--batch-size,--ubatch-size", *batch_size,
                    fmt::format("Most prompt tokens run at once (default: {})", *batch_size))
       ->check(CLI::Range(1, 1 << 20));
+}
+
+void AddContextOption(CLI::App* command, const std::string& description,
+                      std::optional<size_t>* n_ctx) {
+  command
+      ->add_option("-c,--ctx-size", *n_ctx,
+                   fmt::format("{} (default: what the model was trained for, at most {}); 0: what "
+                               "it was trained for",
+                               description, kDefaultContext))
+      ->check(CLI::Range(size_t{0}, kMostContext));
+}
+
+size_t ContextFor(const HParams& hparams, std::optional<size_t> n_ctx) {
+  if (!n_ctx) return std::min<size_t>(hparams.n_ctx_train, kDefaultContext);
+  return *n_ctx > 0 ? *n_ctx : hparams.n_ctx_train;
 }
 
 void CacheTypeOptions::AddTo(CLI::App* command) {

@@ -2,24 +2,32 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "gguf/result.h"
 #include "kernels/attention.h"
+#include "runtime/hparams.h"
 
 namespace quern {
 
 /// More would not run faster on any machine of today, and starting them can fail.
 inline constexpr int kMostThreads = 1024;
-/// As many positions as a model may state.
-inline constexpr size_t kMostContext = size_t{1} << 28;
 
 /// -t, --threads; 0, all CPUs allowed, unless it is given.
 void AddThreadsOption(CLI::App* command, int* n_threads);
 
 /// -b, --batch-size, --ubatch-size: what it holds is the default.
 void AddBatchSizeOption(CLI::App* command, size_t* batch_size);
+
+/// -c, --ctx-size. `description` says what the tokens are for; the default is added.
+void AddContextOption(CLI::App* command, const std::string& description,
+                      std::optional<size_t>* n_ctx);
+
+/// The tokens that the option asks for, where 0 is all that the model was trained for; without it
+/// that, at most 4096.
+size_t ContextFor(const HParams& hparams, std::optional<size_t> n_ctx);
 
 /// -ctk and -ctv, with their long names.
 class CacheTypeOptions {
