@@ -206,7 +206,7 @@ TEST(InspectCommand, PrintsAFileOrOneLineOfError) {
   EXPECT_EQ(::testing::internal::GetCapturedStderr(),
             fmt::format("error: {}: the file ends at byte 4 inside the version\n", path));
   for (const std::vector<const char*>& bad :
-       {std::vector<const char*>{"x", "-c", "0"}, {"x", "--cache-type-k", "q8"}}) {
+       {std::vector<const char*>{"x", "-c", "many"}, {"x", "--cache-type-k", "q8"}}) {
     ::testing::internal::CaptureStderr();
     EXPECT_EQ(run(bad), 1);
     EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr("see quern inspect --help"));
