@@ -184,7 +184,7 @@ void RegisterAll() {
       }));
     };
     add("Decode/" + name, StreamRows(type), 1);
-    for (const size_t n_tokens : {2, 4, 5, 8, 16}) {
+    for (const size_t n_tokens : {2, 3, 4, 5, 8, 12, 16, 32}) {
       add("Batch/" + name + "/" + std::to_string(n_tokens), StreamRows(type), n_tokens);
     }
     add("Prefill/" + name, kPrefillRows, kPrefillTokens);

@@ -140,22 +140,14 @@ struct FloatPanelKernel {
   }
 };
 
+// Most tokens of the few-token path.
+inline constexpr size_t kFusedFloatTokens = 4;
+
 template <class Codec>
 void FloatMatMul(const MatMulArgs& args) {
-  switch (args.n_tokens) {
-    case 0:
-      return;
-    case 1:
-      return FusedFloatMatMul<Codec, 1>(args);
-    case 2:
-      return FusedFloatMatMul<Codec, 2>(args);
-    case 3:
-      return FusedFloatMatMul<Codec, 3>(args);
-    case 4:
-      return FusedFloatMatMul<Codec, 4>(args);
-    default:
-      return PanelMatMul<FloatPanelKernel<Codec>>(args);
-  }
+  if (args.n_tokens > kFusedFloatTokens) return PanelMatMul<FloatPanelKernel<Codec>>(args);
+  WithTokens<kFusedFloatTokens>(args.n_tokens,
+                                [&](auto n_tokens) { FusedFloatMatMul<Codec, n_tokens>(args); });
 }
 
 /// [row][column] to [column][16 rows]; missing rows become zeros.

@@ -77,6 +77,10 @@ template <class Codec, size_t kTokens>
 HWY_NOINLINE void FusedMatMul(const MatMulArgs& args) {
   using Packed = typename Codec::Packed;
   constexpr size_t kHalfGroups = kStepGroups / Codec::kScales;
+  constexpr size_t kStepBytes = sizeof(Packed) / kStepsOf<Codec>;
+  // With 512 bits and one token, L1 has room for the weights to come: 8% faster than L2. Narrower
+  // vectors are 20% faster with L2.
+  constexpr bool kPrefetchToL1 = kTokens == 1 && kSlices == 1;
   const DF d;
   const size_t n_blocks = args.w.n_cols / Codec::kCols;
   const auto* packed = reinterpret_cast<const Packed*>(args.w.data) + args.group_begin * n_blocks;
@@ -87,10 +91,12 @@ HWY_NOINLINE void FusedMatMul(const MatMulArgs& args) {
     }
     const std::byte* x_column = args.x;
     for (size_t block = 0; block < n_blocks; ++block) {
+      const auto* bytes = reinterpret_cast<const std::byte*>(packed + block);
       for (size_t slice = 0; slice < kSlices; ++slice) {
         const Codec codec(packed[block], slice * kLanes);
         const std::byte* x_step = x_column;
         for (size_t step = 0; step < kStepsOf<Codec>; ++step, x_step += sizeof(ActivationBlock)) {
+          if (slice == 0) PrefetchWeights<kPrefetchToL1>(bytes + step * kStepBytes, kStepBytes);
           VU8 w[kStepGroups];
           codec.Weights(step, w);
           VF scales[Codec::kScales];
@@ -99,7 +105,7 @@ HWY_NOINLINE void FusedMatMul(const MatMulArgs& args) {
             scales[half] = codec.Scale(step, half);
             if constexpr (Codec::kHasMin) mins[half] = codec.Min(step, half);
           }
-          HWY_UNROLL(4)
+          HWY_UNROLL(8)
           for (size_t t = 0; t < kTokens; ++t) {
             const auto& x = *reinterpret_cast<const ActivationBlock*>(x_step + t * args.x_stride);
             VI32 dots[Codec::kScales];
@@ -157,6 +163,7 @@ struct QuantPanelKernel {
                          (group * w.n_cols + first_col) / Codec::kCols;
     size_t panel_step = 0;
     for (size_t block = 0; block < n_cols / Codec::kCols; ++block) {
+      PrefetchWeights<false>(packed + block, sizeof(typename Codec::Packed));
       for (size_t slice = 0; slice < kSlices; ++slice) {
         const size_t row = slice * kLanes;
         const Codec codec(packed[block], row);
@@ -273,21 +280,35 @@ struct QuantPanelKernel {
   }
 };
 
+// Most tokens of one pass over the weights: their sums stay in registers beside a step's weights.
+#if HWY_TARGET <= HWY_AVX3 || HWY_TARGET_IS_NEON
+inline constexpr size_t kFusedTokens = 8;
+#else
+inline constexpr size_t kFusedTokens = 4;
+#endif
+
+// Up to this many tokens, a few passes over each group cost less than a panel: all but the first
+// find the group's weights in L2.
+inline constexpr size_t kMostFusedTokens = 4 * kFusedTokens;
+
 template <class Codec>
 void QuantMatMul(const MatMulArgs& args) {
-  switch (args.n_tokens) {
-    case 0:
-      return;
-    case 1:
-      return FusedMatMul<Codec, 1>(args);
-    case 2:
-      return FusedMatMul<Codec, 2>(args);
-    case 3:
-      return FusedMatMul<Codec, 3>(args);
-    case 4:
-      return FusedMatMul<Codec, 4>(args);
-    default:
-      return PanelMatMul<QuantPanelKernel<Codec>>(args);
+  if (args.n_tokens > kMostFusedTokens) return PanelMatMul<QuantPanelKernel<Codec>>(args);
+  const auto fused = [](const MatMulArgs& pass) {
+    WithTokens<kFusedTokens>(pass.n_tokens,
+                             [&](auto n_tokens) { FusedMatMul<Codec, n_tokens>(pass); });
+  };
+  if (args.n_tokens <= kFusedTokens) return fused(args);
+  for (size_t group = args.group_begin; group < args.group_end; ++group) {
+    for (size_t token = 0; token < args.n_tokens; token += kFusedTokens) {
+      MatMulArgs pass = args;
+      pass.group_begin = group;
+      pass.group_end = group + 1;
+      pass.x += token * args.x_stride;
+      pass.n_tokens = std::min(kFusedTokens, args.n_tokens - token);
+      pass.out += token * args.out_stride;
+      fused(pass);
+    }
   }
 }
 

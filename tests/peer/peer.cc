@@ -87,7 +87,7 @@ Result<std::vector<Record>> FromRecords(const std::string& bytes, size_t expecte
     at += sizeof(count);
     if ((bytes.size() - at) / sizeof(T) < count) break;
     Record& record = records.emplace_back(count, T());
-    std::memcpy(record.data(), bytes.data() + at, count * sizeof(T));
+    if (count > 0) std::memcpy(record.data(), bytes.data() + at, count * sizeof(T));
     at += count * sizeof(T);
   }
   if (records.size() != expected) {
