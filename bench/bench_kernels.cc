@@ -18,7 +18,7 @@
 #include <string>
 #include <vector>
 
-#include "bench/machine_limits.h"
+#include "kernels/machine_limits.h"
 #include "kernels/matmul.h"
 #include "kernels/targets.h"
 

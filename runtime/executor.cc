@@ -50,10 +50,7 @@ Widths WidestInputs(const Model& model) {
     widest = std::max(widest, w.n_cols);
   };
   for (const LayerWeights& layer : model.layers()) {
-    for (const PackedMatrix* w : {&layer.attn_q, &layer.attn_k, &layer.attn_v, &layer.attn_output,
-                                  &layer.ffn_gate, &layer.ffn_up, &layer.ffn_down}) {
-      count(*w);
-    }
+    for (const PackedMatrix* w : layer.Matrices()) count(*w);
   }
   count(model.output());
   return widths;
@@ -129,7 +126,17 @@ struct Executor::Impl {
     TeamMember& member;
     Private& own;
     size_t n_rows;  ///< rows still worked on: all, and after the last attention the wanted ones
+    StepTrace* trace;
+    int layer = StepTrace::kNoLayer;
     size_t phase = 0;
+
+    void Enter(StepOp op) const {
+      if (trace != nullptr) trace->Begin(member.index(), op, layer);
+    }
+    void Barrier() const {
+      Enter(StepOp::kWait);
+      member.Barrier();
+    }
   };
 
   Impl(std::shared_ptr<const Model> model_in, KvPool* pool_in, ThreadTeam* team_in, size_t rows)
@@ -173,7 +180,7 @@ struct Executor::Impl {
   AttentionArgs ArgsOf(size_t layer, const AttentionTile& tile, size_t head_kv) const;
   Activations Prepare(Worker& worker, const float* rows, size_t count, size_t n_cols,
                       const float* norm, unsigned kinds);
-  void Multiply(Worker& worker, const Activations& input, size_t n_tokens,
+  void Multiply(Worker& worker, StepOp op, const Activations& input, size_t n_tokens,
                 std::initializer_list<Product> products);
   template <typename Body>
   void ForEachChunk(Worker& worker, size_t n, size_t unit, const Body& body);
@@ -182,6 +189,7 @@ struct Executor::Impl {
   const HParams& hp;
   KvPool* pool;
   ThreadTeam* team;
+  StepTrace* trace = nullptr;
   size_t max_rows;
   size_t q_width;
   size_t kv_width;
@@ -217,6 +225,8 @@ Executor::Executor(std::shared_ptr<const Model> model, KvPool* pool, ThreadTeam*
 Executor::~Executor() = default;
 
 size_t Executor::max_rows() const { return impl_->max_rows; }
+
+void Executor::SetTrace(StepTrace* trace) { impl_->trace = trace; }
 
 std::span<const float> Executor::Forward(std::span<const BatchPart> parts) {
   Impl& impl = *impl_;
@@ -263,16 +273,18 @@ void Executor::Impl::Plan(std::span<const BatchPart> parts) {
 }
 
 void Executor::Impl::Run(TeamMember& member) {
-  Worker worker{member, own[static_cast<size_t>(member.index())], tokens.size()};
+  Worker worker{member, own[static_cast<size_t>(member.index())], tokens.size(), trace};
   Embed(worker);
-  member.Barrier();
+  worker.Barrier();
   for (size_t i = 0; i < hp.n_layer; ++i) Layer(worker, i);
   Output(worker);
+  if (trace != nullptr) trace->End(member.index());
 }
 
 /// Residual rows from the embedding matrix, and cos and sin of every row's position, in double
 /// before rounding.
 void Executor::Impl::Embed(Worker& worker) {
+  worker.Enter(StepOp::kEmbed);
   const PackedMatrix& embd = model->token_embd();
   const size_t group_bytes = PackedGroupBytes(embd.type, embd.n_cols);
   const size_t n_pairs = hp.n_rot / 2;
@@ -293,31 +305,34 @@ void Executor::Impl::Embed(Worker& worker) {
 void Executor::Impl::Layer(Worker& worker, size_t index) {
   const LayerWeights& layer = model->layers()[index];
   const size_t& n_rows = worker.n_rows;
+  worker.layer = static_cast<int>(index);
 
   Activations input = Prepare(worker, x.data(), n_rows, hp.n_embd, layer.attn_norm.data(),
                               KindsOf({&layer.attn_q, &layer.attn_k, &layer.attn_v}));
-  Multiply(worker, input, n_rows,
+  Multiply(worker, StepOp::kAttnQkv, input, n_rows,
            {{layer.attn_q, q.data(), q_width, false},
             {layer.attn_k, k.data(), kv_width, false},
             {layer.attn_v, v.data(), kv_width, false}});
-  worker.member.Barrier();
+  worker.Barrier();
 
   RotateAndStore(worker, index);
-  worker.member.Barrier();
+  worker.Barrier();
 
   Attend(worker, index);
-  worker.member.Barrier();
+  worker.Barrier();
 
   if (index + 1 == hp.n_layer) KeepWanted(worker);
   if (n_rows == 0) return;
   input = Prepare(worker, attn.data(), n_rows, q_width, nullptr, KindsOf({&layer.attn_output}));
-  Multiply(worker, input, n_rows, {{layer.attn_output, x.data(), hp.n_embd, true}});
-  worker.member.Barrier();
+  Multiply(worker, StepOp::kAttnOutput, input, n_rows,
+           {{layer.attn_output, x.data(), hp.n_embd, true}});
+  worker.Barrier();
 
   input = Prepare(worker, x.data(), n_rows, hp.n_embd, layer.ffn_norm.data(),
                   KindsOf({&layer.ffn_gate, &layer.ffn_up}));
   const PackedMatrix& gate_w = layer.ffn_gate;
   const PackedMatrix& up_w = layer.ffn_up;
+  worker.Enter(StepOp::kFfnGateUp);
   ForEachChunk(worker, gate_w.n_groups(), 2, [&](size_t begin, size_t end) {
     for (const auto& [w, out] : {std::pair{&gate_w, gate.data()}, std::pair{&up_w, up.data()}}) {
       const auto kind = static_cast<size_t>(ActivationKindOf(w->type));
@@ -330,15 +345,16 @@ void Executor::Impl::Layer(Worker& worker, size_t index) {
       SwiGlu(g, up.data() + row * hp.n_ff + first, count, g);
     }
   });
-  worker.member.Barrier();
+  worker.Barrier();
 
   input = Prepare(worker, gate.data(), n_rows, hp.n_ff, nullptr, KindsOf({&layer.ffn_down}));
-  Multiply(worker, input, n_rows, {{layer.ffn_down, x.data(), hp.n_embd, true}});
-  worker.member.Barrier();
+  Multiply(worker, StepOp::kFfnDown, input, n_rows, {{layer.ffn_down, x.data(), hp.n_embd, true}});
+  worker.Barrier();
 }
 
 /// Turns Q and K by their positions and writes K and V to the sequences' pages.
 void Executor::Impl::RotateAndStore(Worker& worker, size_t layer) {
+  worker.Enter(StepOp::kRope);
   const size_t n_pairs = hp.n_rot / 2;
   const size_t hd = hp.head_dim;
   const auto [begin, end] = worker.member.Share(tokens.size() * hp.n_head_kv);
@@ -374,6 +390,7 @@ AttentionArgs Executor::Impl::ArgsOf(size_t layer, const AttentionTile& tile,
 }
 
 void Executor::Impl::Attend(Worker& worker, size_t layer) {
+  worker.Enter(StepOp::kAttention);
   if (split_attention) {
     AttendSplits(worker, layer);
     return;
@@ -427,7 +444,8 @@ void Executor::Impl::AttendSplits(Worker& worker, size_t layer) {
       }
     }
   });
-  worker.member.Barrier();
+  worker.Barrier();
+  worker.Enter(StepOp::kAttention);
   const auto [begin, end] = worker.member.Share(tokens.size() * hp.n_head);
   for (size_t i = begin; i < end; ++i) {
     const size_t row = i / hp.n_head;
@@ -444,6 +462,7 @@ void Executor::Impl::AttendSplits(Worker& worker, size_t layer) {
 /// attention.
 void Executor::Impl::KeepWanted(Worker& worker) {
   if (wanted.size() < tokens.size()) {
+    worker.Enter(StepOp::kPrepare);
     if (worker.member.index() == 0) {
       for (size_t i = 0; i < wanted.size(); ++i) {
         std::memmove(x.data() + i * hp.n_embd, x.data() + wanted[i] * hp.n_embd,
@@ -452,7 +471,7 @@ void Executor::Impl::KeepWanted(Worker& worker) {
                      q_width * sizeof(float));
       }
     }
-    worker.member.Barrier();
+    worker.Barrier();
   }
   worker.n_rows = wanted.size();
 }
@@ -460,16 +479,19 @@ void Executor::Impl::KeepWanted(Worker& worker) {
 /// Final norm and output matrix.
 void Executor::Impl::Output(Worker& worker) {
   if (worker.n_rows == 0) return;
+  worker.layer = StepTrace::kNoLayer;
   const PackedMatrix& output = model->output();
   const Activations input = Prepare(worker, x.data(), worker.n_rows, hp.n_embd,
                                     model->output_norm().data(), KindsOf({&output}));
-  Multiply(worker, input, worker.n_rows, {{output, logits.data(), hp.n_vocab, false}});
+  Multiply(worker, StepOp::kOutput, input, worker.n_rows,
+           {{output, logits.data(), hp.n_vocab, false}});
 }
 
 /// Rows in the forms that `kinds` names, after RMSNorm with weights `norm` unless it is null. Few
 /// rows go to the thread's own memory; many are shared out, and a barrier follows.
 Activations Executor::Impl::Prepare(Worker& worker, const float* rows, size_t count, size_t n_cols,
                                     const float* norm, unsigned kinds) {
+  worker.Enter(StepOp::kPrepare);
   const bool is_private = count <= kPrivateRows;
   const Activations prepared =
       is_private ? worker.own.activations.View(n_cols, kinds) : shared.View(n_cols, kinds);
@@ -487,13 +509,14 @@ Activations Executor::Impl::Prepare(Worker& worker, const float* rows, size_t co
                          prepared.rows[kind] + i * prepared.stride[kind]);
     }
   }
-  if (!is_private) worker.member.Barrier();
+  if (!is_private) worker.Barrier();
   return prepared;
 }
 
 /// All products of one input, shared out over the row groups of all their matrices together.
-void Executor::Impl::Multiply(Worker& worker, const Activations& input, size_t n_tokens,
+void Executor::Impl::Multiply(Worker& worker, StepOp op, const Activations& input, size_t n_tokens,
                               std::initializer_list<Product> products) {
+  worker.Enter(op);
   size_t n_groups = 0;
   for (const Product& product : products) n_groups += product.w.n_groups();
   ForEachChunk(worker, n_groups, 2, [&](size_t begin, size_t end) {

@@ -8,6 +8,7 @@
 #include "runtime/kv_pool.h"
 #include "runtime/model.h"
 #include "runtime/sequence.h"
+#include "runtime/step_trace.h"
 #include "runtime/thread_team.h"
 
 namespace quern {
@@ -31,6 +32,10 @@ class Executor {
   /// occurs once. Returns the logits rows wanted, [rows][n_vocab], in order of parts; valid until
   /// the next call.
   std::span<const float> Forward(std::span<const BatchPart> parts);
+
+  /// From now on every step is recorded in `trace`, which was made for the team's threads; null
+  /// ends that.
+  void SetTrace(StepTrace* trace);
 
   size_t max_rows() const;
 

@@ -205,6 +205,14 @@ size_t Model::bytes_per_token() const {
   return weights().size() - (tied ? 0 : token_embd_.n_groups() * group_bytes);
 }
 
+size_t Model::macs_per_token() const {
+  size_t macs = output_.n_rows * output_.n_cols;
+  for (const LayerWeights& layer : layers_) {
+    for (const PackedMatrix* w : layer.Matrices()) macs += w->n_rows * w->n_cols;
+  }
+  return macs;
+}
+
 std::vector<Token> Model::EncodePrompt(std::string_view text) const {
   const std::optional<Token> bos = tokenizer_->bos();
   const bool has_bos = bos && text.starts_with(tokenizer_->Piece(*bos, true));

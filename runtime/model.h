@@ -2,6 +2,7 @@
 // shared by all.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -36,6 +37,10 @@ struct LayerWeights {
   PackedMatrix ffn_gate;         ///< [n_ff][n_embd]
   PackedMatrix ffn_up;           ///< [n_ff][n_embd]
   PackedMatrix ffn_down;         ///< [n_embd][n_ff]
+
+  std::array<const PackedMatrix*, 7> Matrices() const {
+    return {&attn_q, &attn_k, &attn_v, &attn_output, &ffn_gate, &ffn_up, &ffn_down};
+  }
 };
 
 class Model {
@@ -70,6 +75,8 @@ class Model {
   std::span<const std::byte> weights() const { return arena_->bytes(); }
   /// Bytes of weights that decoding one token reads: all, less the embeddings of all other tokens.
   size_t bytes_per_token() const;
+  /// Weights that are multiplied for one token whose logits are wanted.
+  size_t macs_per_token() const;
 
  private:
   friend class ModelLoader;

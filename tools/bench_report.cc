@@ -41,82 +41,93 @@ BenchReport::BenchReport(std::string format, const GgufFile& file, const Model& 
       load_seconds_(load_seconds) {
   for (const TensorInfo& tensor : file.tensors()) n_params_ += tensor.n_elements();
   if (format_ == "md") {
-    fmt::print("| {:<24} | {:>9} | {:>8} | {:>7} | {:>14} | {:>9} | {:>19} | {:>9} |\n", "model",
-               "size, MB", "params", "threads", "test", "tok/s", "min – max", "weights");
+    fmt::print("| {:<24} | {:>9} | {:>8} | {:>7} | {:>16} | {:>9} | {:>19} | {:>8} | {:>5} |\n",
+               "model", "size, MB", "params", "threads", "test", "tok/s", "min – max", "limit",
+               "of it");
     fmt::print(
-        "| {0:-<24} | {0:->8}: | {0:->7}: | {0:->6}: | {0:->13}: | {0:->8}: | {0:->18}: | {0:->8}: "
-        "|\n",
+        "| {0:-<24} | {0:->8}: | {0:->7}: | {0:->6}: | {0:->15}: | {0:->8}: | {0:->18}: | {0:->7}: "
+        "| {0:->4}: |\n",
         "");
   } else if (format_ == "csv") {
-    fmt::print("model,bytes,params,threads,test,median_tok_s,min_tok_s,max_tok_s,weight_bytes_s\n");
+    fmt::print(
+        "model,bytes,params,threads,test,median_tok_s,min_tok_s,max_tok_s,limit_tok_s,read_bytes_s,"
+        "dot_ops_s\n");
   }
   std::fflush(stdout);
 }
 
-void BenchReport::SetThreads(int n_threads, double read_bandwidth) {
-  n_threads_ = n_threads;
-  read_bandwidth_ = read_bandwidth;
-}
-
-void BenchReport::Add(const std::string& test, bool reads_all_weights,
-                      const std::vector<double>& speeds) {
-  rows_.push_back(
-      {n_threads_, test, speeds, reads_all_weights ? bytes_per_token_ : 0, read_bandwidth_});
+void BenchReport::Add(BenchRow row) {
+  rows_.push_back(std::move(row));
   PrintRow(rows_.back());
 }
 
 void BenchReport::PrintRow(const BenchRow& row) const {
   if (format_ == "md") {
-    const std::string rate = row.bytes_per_token > 0
-                                 ? fmt::format("{:.1f} GB/s", row.WeightRate() / kGiga)
-                                 : std::string();
-    fmt::print("| {:<24} | {:>9.1f} | {:>6.1f} M | {:>7} | {:>14} | {:>9.2f} | {:>19} | {:>9} |\n",
-               model_, file_bytes_ * 1e-6, static_cast<double>(n_params_) * 1e-6, row.n_threads,
-               row.test, row.Median(), fmt::format("{:.2f} – {:.2f}", row.Min(), row.Max()), rate);
+    fmt::print(
+        "| {:<24} | {:>9.1f} | {:>6.1f} M | {:>7} | {:>16} | {:>9.2f} | {:>19} | {:>8.2f} | "
+        "{:>4.0f}% |\n",
+        model_, file_bytes_ * 1e-6, static_cast<double>(n_params_) * 1e-6, row.n_threads,
+        row.test.Name(), row.Median(), fmt::format("{:.2f} – {:.2f}", row.Min(), row.Max()),
+        row.bound, 100 * row.Median() / row.bound);
   } else if (format_ == "csv") {
     std::string quoted = model_;
     for (size_t i = 0; (i = quoted.find('"', i)) != std::string::npos; i += 2)
       quoted.insert(i, 1, '"');
-    fmt::print("\"{}\",{:.0f},{},{},{},{:.3f},{:.3f},{:.3f},{:.0f}\n", quoted, file_bytes_,
-               n_params_, row.n_threads, row.test, row.Median(), row.Min(), row.Max(),
-               row.WeightRate());
+    fmt::print("\"{}\",{:.0f},{},{},{},{:.3f},{:.3f},{:.3f},{:.3f},{:.0f},{:.0f}\n", quoted,
+               file_bytes_, n_params_, row.n_threads, row.test.Name(), row.Median(), row.Min(),
+               row.Max(), row.bound, row.limits.read_bytes_per_second, row.limits.ops_per_second);
   }
   std::fflush(stdout);
 }
 
-void BenchReport::Finish() {
-  if (format_ == "json") {
-    nlohmann::ordered_json rows = nlohmann::json::array();
-    for (const BenchRow& row : rows_) {
-      rows.push_back({{"model", model_},
-                      {"bytes", file_bytes_},
-                      {"params", n_params_},
-                      {"threads", row.n_threads},
-                      {"test", row.test},
-                      {"median_tokens_per_second", row.Median()},
-                      {"tokens_per_second", row.speeds},
-                      {"weight_bytes_per_second", row.WeightRate()},
-                      {"read_bytes_per_second", row.read_bandwidth},
-                      {"load_seconds", load_seconds_},
-                      {"peak_rss_bytes", PeakRss()}});
-    }
-    fmt::print("{}\n", rows.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
-  } else if (format_ == "md") {
-    std::string speeds;
-    int last_threads = 0;
-    for (const BenchRow& row : rows_) {
-      if (row.n_threads == last_threads) continue;
-      last_threads = row.n_threads;
-      speeds +=
-          fmt::format("{}{:.1f} GB/s with {} thread{}", speeds.empty() ? "" : ", ",
-                      row.read_bandwidth / kGiga, row.n_threads, row.n_threads == 1 ? "" : "s");
-    }
+void BenchReport::Finish() const {
+  if (format_ == "json") return PrintJson();
+  if (format_ == "csv") return;
+  fmt::print("\nLoaded in {:.1f} s; at most {:.2f} GB of memory in use.\n", load_seconds_,
+             static_cast<double>(PeakRss()) / kGiga);
+  for (const BenchRow& row : rows_) {
     fmt::print(
-        "\nLoaded in {:.1f} s; at most {:.2f} GB of memory in use. weights: read for each token; "
-        "this "
-        "machine streams them at {}.\n",
-        load_seconds_, static_cast<double>(PeakRss()) / kGiga, speeds);
+        "limit of {} with {} thread{}: reading weights at {:.1f} GB/s, multiplying bytes at {:.0f} "
+        "Gop/s\n",
+        row.test.Name(), row.n_threads, row.n_threads == 1 ? "" : "s",
+        row.limits.read_bytes_per_second / kGiga, row.limits.ops_per_second / kGiga);
   }
+  for (const BenchRow& row : rows_) {
+    if (row.profile.empty()) continue;
+    fmt::print("\n{} with {} thread{}, as the first one spends its time:\n{}", row.test.Name(),
+               row.n_threads, row.n_threads == 1 ? "" : "s", ProfileText(row.profile, row.n_steps));
+  }
+}
+
+void BenchReport::PrintJson() const {
+  nlohmann::ordered_json rows = nlohmann::json::array();
+  for (const BenchRow& row : rows_) {
+    // Where tokens share the weights that are read, their rate says nothing.
+    const bool reads_all = !row.test.is_prompt && row.test.n_seqs == 1;
+    nlohmann::ordered_json json = {
+        {"model", model_},
+        {"bytes", file_bytes_},
+        {"params", n_params_},
+        {"threads", row.n_threads},
+        {"test", row.test.Name()},
+        {"sequences", row.test.n_seqs},
+        {"median_tokens_per_second", row.Median()},
+        {"tokens_per_second", row.speeds},
+        {"limit_tokens_per_second", row.bound},
+        {"weight_bytes_per_second", reads_all ? row.Median() * bytes_per_token_ : 0},
+        {"read_bytes_per_second", row.limits.read_bytes_per_second},
+        {"dot_ops_per_second", row.limits.ops_per_second},
+        {"load_seconds", load_seconds_},
+        {"peak_rss_bytes", PeakRss()}};
+    for (const OpTime& time : row.profile) {
+      json["profile"].push_back(
+          {{"operation", NameOf(time.op)},
+           {"seconds_per_step", time.seconds / static_cast<double>(row.n_steps)},
+           {"count", time.count}});
+    }
+    rows.push_back(std::move(json));
+  }
+  fmt::print("{}\n", rows.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
 }  // namespace quern

@@ -25,9 +25,9 @@ void AddThreadsOption(CLI::App* command, int* n_threads) {
       ->check(CLI::Range(1, kMostThreads));
 }
 
-void AddBatchSizeOption(CLI::App* command, size_t* batch_size) {
+void AddBatchSizeOption(CLI::App* command, size_t* batch_size, const std::string& names) {
   command
-      ->add_option("-b,--batch-size,--ubatch-size", *batch_size,
+      ->add_option(names, *batch_size,
                    fmt::format("Most prompt tokens run at once (default: {})", *batch_size))
       ->check(CLI::Range(1, 1 << 20));
 }

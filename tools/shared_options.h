@@ -18,8 +18,9 @@ inline constexpr int kMostThreads = 1024;
 /// -t, --threads; 0, all CPUs allowed, unless it is given.
 void AddThreadsOption(CLI::App* command, int* n_threads);
 
-/// -b, --batch-size, --ubatch-size: what it holds is the default.
-void AddBatchSizeOption(CLI::App* command, size_t* batch_size);
+/// Most prompt tokens of a step: what it holds is the default.
+void AddBatchSizeOption(CLI::App* command, size_t* batch_size,
+                        const std::string& names = "-b,--batch-size,--ubatch-size");
 
 /// -c, --ctx-size. `description` says what the tokens are for; the default is added.
 void AddContextOption(CLI::App* command, const std::string& description,

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <set>
 #include <vector>
 
 #include "tests/testing/tiny_model.h"
@@ -174,6 +175,35 @@ TEST_F(ExecutorTest, WantedRowsDoNotMatter) {
         logits, std::span(alone_).subspan((100 - n_logits) * n_vocab_, n_logits * n_vocab_)));
     EXPECT_TRUE(SameBits(machine.Run(sequence, std::span(tokens_).subspan(100, 1), 1), Alone(100)));
   }
+}
+
+TEST_F(ExecutorTest, ATraceHoldsEveryPartAndChangesNothing) {
+  Machine machine(model_, 2);
+  StepTrace trace(2);
+  machine.executor.SetTrace(&trace);
+  Sequence sequence(&machine.pool);
+  ASSERT_TRUE(sequence.Reserve(100));
+  EXPECT_TRUE(SameBits(machine.Run(sequence, std::span(tokens_).first(100), 100),
+                       std::span(alone_).first(100 * n_vocab_)));
+  machine.executor.SetTrace(nullptr);
+  for (int thread = 0; thread < 2; ++thread) {
+    const std::span<const StepTrace::Span> spans = trace.spans(thread);
+    if (thread > 0 && spans.empty()) continue;  // a second thread need not come
+    std::set<StepOp> ops;
+    std::set<int> layers;
+    for (size_t i = 0; i < spans.size(); ++i) {
+      ops.insert(spans[i].op);
+      layers.insert(spans[i].layer);
+      if (i > 0) {
+        EXPECT_EQ(spans[i].begin, spans[i - 1].end);
+      }
+    }
+    EXPECT_EQ(ops.size(), kStepOps - 1) << "all but sampling, which is not the executor's";
+    EXPECT_EQ(layers.size(), model_->hparams().n_layer + 1U) << "and what belongs to no layer";
+  }
+  const size_t n_spans = trace.spans(0).size();
+  machine.Run(sequence, std::span(tokens_).subspan(100, 1), 1);
+  EXPECT_EQ(trace.spans(0).size(), n_spans) << "no longer recorded";
 }
 
 /// Float weights allow widths that no block of quantized activations divides.

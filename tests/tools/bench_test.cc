@@ -3,8 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <vector>
 
+#include "tests/testing/read_file.h"
 #include "tests/testing/run_command.h"
+#include "tests/testing/temp_dir.h"
 #include "tests/testing/tiny_model.h"
 
 namespace quern {
@@ -33,6 +38,52 @@ TEST(Bench, MeasuresARowForEachCase) {
               ::testing::ElementsAre("pp4", "pp8", "tg2", "pp4 @ d16", "pp8 @ d16", "tg2 @ d16"));
   const Outcome table = RunCommand(arguments);
   EXPECT_THAT(table.out, HasSubstr(" tg2 @ d16 | "));
+}
+
+TEST(Bench, SequencesGenerateTogether) {
+  const testing::TinyModel model{SyntheticModel{}};
+  const Outcome json = RunCommand({"bench", "-p", "0", "-n", "3", "-d", "16", "-b", "1,4", "-r",
+                                   "1", "-o", "json", model.path()});
+  ASSERT_EQ(json.exit_code, 0) << json.err;
+  const auto rows = nlohmann::json::parse(json.out);
+  ASSERT_EQ(rows.size(), 2U);
+  EXPECT_EQ(rows[1]["test"], "tg3 x 4 @ d16");
+  EXPECT_EQ(rows[1]["sequences"], 4);
+  EXPECT_GT(rows[1]["limit_tokens_per_second"], 0);
+}
+
+TEST(Bench, ShowsWhereTheTimeGoes) {
+  const testing::TinyModel model{SyntheticModel{}};
+  const testing::TempDir folder;
+  const std::string path = folder.File("trace.json");
+  const std::vector<std::string> arguments = {"bench",   "-p", "4",         "-n", "2",
+                                              "-r",      "1",  "-t",        "2",  "--profile",
+                                              "--trace", path, model.path()};
+  const Outcome table = RunCommand(arguments);
+  ASSERT_EQ(table.exit_code, 0) << table.err;
+  EXPECT_THAT(table.out, HasSubstr("tg2 with 2 threads, as the first one spends its time:"));
+  for (const char* op : {"attn_qkv", "attention", "ffn_down", "wait", "sample"}) {
+    EXPECT_THAT(table.out, HasSubstr(std::string("\n  ") + op + " ")) << op;
+  }
+  const auto trace = nlohmann::json::parse(testing::ReadFile(path));
+  std::vector<std::string> processes;
+  std::set<int> threads;
+  for (const auto& event : trace["traceEvents"]) {
+    if (event["ph"] == "M") {
+      processes.push_back(event["args"]["name"]);
+    } else {
+      threads.insert(event["tid"].get<int>());
+      EXPECT_GE(event["dur"], 0);
+    }
+  }
+  EXPECT_THAT(processes, ::testing::ElementsAre("pp4, threads 2", "tg2, threads 2"));
+  EXPECT_TRUE(threads.contains(0)) << "a second one need not have come";
+}
+
+TEST(Bench, AProfileHasNoFormInCsv) {
+  const Outcome outcome = RunCommand({"bench", "--profile", "-o", "csv"});
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_EQ(outcome.err, "error: --profile has no form in csv: expected md or json\n");
 }
 
 TEST(Bench, NothingToMeasureIsAnError) {

@@ -1,7 +1,7 @@
-#include "bench/machine_limits.h"
+#include "kernels/machine_limits.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "bench/machine_limits.cc"
+#define HWY_TARGET_INCLUDE "kernels/machine_limits.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 // After foreach_target.
 #include "kernels/dot-inl.h"

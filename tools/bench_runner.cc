@@ -1,0 +1,188 @@
+#include "tools/bench_runner.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <utility>
+
+#include "kernels/machine_limits.h"
+#include "runtime/sampler.h"
+
+namespace quern {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// Seconds of the fastest of three times.
+double BestTime(const std::function<void()>& run) {
+  double best = 0;
+  for (int pass = 0; pass < 3; ++pass) {
+    const Clock::time_point start = Clock::now();
+    run();
+    const double seconds = SecondsSince(start);
+    if (pass == 0 || seconds < best) best = seconds;
+  }
+  return best;
+}
+
+}  // namespace
+
+std::string BenchCase::Name() const {
+  std::string name = fmt::format("{}{}", is_prompt ? "pp" : "tg", n_tokens);
+  if (n_seqs > 1) name += fmt::format(" x {}", n_seqs);
+  if (depth > 0) name += fmt::format(" @ d{}", depth);
+  return name;
+}
+
+Result<BenchRunner> BenchRunner::Create(std::shared_ptr<const Model> model, size_t batch_size,
+                                        int n_threads, size_t n_ctx, size_t n_seqs) {
+  Result<KvPool> pool = KvPool::Create(model->hparams(), KvType::kF16, PagesFor(n_ctx) * n_seqs);
+  if (!pool) return Propagate(pool);
+  return BenchRunner(std::move(model), std::max(batch_size, n_seqs), n_threads, std::move(*pool));
+}
+
+BenchRunner::BenchRunner(std::shared_ptr<const Model> model, size_t batch_size, int n_threads,
+                         KvPool pool)
+    : model_(std::move(model)),
+      pool_(std::make_unique<KvPool>(std::move(pool))),
+      team_(std::make_unique<ThreadTeam>(n_threads)),
+      executor_(std::make_unique<Executor>(model_, pool_.get(), team_.get(), batch_size)) {}
+
+std::vector<double> BenchRunner::Measure(const BenchCase& test, int repetitions) {
+  std::vector<Sequence> sequences = Start(test);
+  Repeat(test, sequences);
+  std::vector<double> speeds;
+  for (int i = 0; i < repetitions; ++i) {
+    speeds.push_back(static_cast<double>(test.n_tokens * test.n_seqs) / Repeat(test, sequences));
+  }
+  return speeds;
+}
+
+StepTrace BenchRunner::Trace(const BenchCase& test) {
+  std::vector<Sequence> sequences = Start(test);
+  StepTrace trace(team_->n_threads());
+  trace_ = &trace;
+  executor_->SetTrace(&trace);
+  Repeat(test, sequences);
+  executor_->SetTrace(nullptr);
+  trace_ = nullptr;
+  return trace;
+}
+
+std::vector<Sequence> BenchRunner::Start(const BenchCase& test) {
+  std::vector<Sequence> sequences;
+  for (size_t i = 0; i < test.n_seqs; ++i) {
+    Sequence& sequence = sequences.emplace_back(pool_.get());
+    // The pool was made for the largest case.
+    static_cast<void>(sequence.Reserve(test.depth));
+    RunPrompt(sequence, test.depth);
+  }
+  return sequences;
+}
+
+double BenchRunner::Repeat(const BenchCase& test, std::vector<Sequence>& sequences) {
+  for (Sequence& sequence : sequences) static_cast<void>(sequence.Reserve(test.n_tokens));
+  const Clock::time_point start = Clock::now();
+  if (test.is_prompt) {
+    RunPrompt(sequences.front(), test.n_tokens);
+  } else {
+    Generate(sequences, test.n_tokens);
+  }
+  const double seconds = SecondsSince(start);
+  for (Sequence& sequence : sequences) sequence.Truncate(test.depth);
+  return seconds;
+}
+
+void BenchRunner::RunPrompt(Sequence& sequence, size_t n_tokens) {
+  for (size_t done = 0; done < n_tokens;) {
+    std::vector<Token> tokens(std::min(executor_->max_rows(), n_tokens - done));
+    for (Token& token : tokens) token = RandomToken();
+    done += tokens.size();
+    const BatchPart part{&sequence, tokens, done == n_tokens ? size_t{1} : size_t{0}};
+    executor_->Forward({&part, 1});
+  }
+}
+
+void BenchRunner::Generate(std::span<Sequence> sequences, size_t n_tokens) {
+  const size_t n_vocab = model_->hparams().n_vocab;
+  std::vector<Sampler> samplers(sequences.size(), Sampler(SamplingParams()));
+  std::vector<Token> tokens(sequences.size());
+  for (Token& token : tokens) token = RandomToken();
+  for (size_t step = 0; step < n_tokens; ++step) {
+    std::vector<BatchPart> parts;
+    for (size_t i = 0; i < sequences.size(); ++i) {
+      parts.push_back({&sequences[i], {&tokens[i], 1}, 1});
+    }
+    const std::span<const float> logits = executor_->Forward(parts);
+    if (trace_ != nullptr) trace_->Begin(0, StepOp::kSample, StepTrace::kNoLayer);
+    for (size_t i = 0; i < sequences.size(); ++i) {
+      tokens[i] = samplers[i].Sample(logits.subspan(i * n_vocab, n_vocab)).token;
+    }
+    if (trace_ != nullptr) trace_->End(0);
+  }
+}
+
+Token BenchRunner::RandomToken() {
+  return static_cast<Token>(random_() % model_->hparams().n_vocab);
+}
+
+MachineLimits BenchRunner::MeasureLimits() {
+  constexpr size_t kReadUnit = 1024;
+  constexpr size_t kLeastBytes = size_t{256} << 20;  // some 10 ms, here too
+  constexpr size_t kRounds = 50000;                  // some 10 ms
+  const std::span<const std::byte> weights = model_->weights();
+  const size_t n_units = weights.size() / kReadUnit;
+  const size_t n_times = kLeastBytes / weights.size() + 1;
+  std::vector<uint64_t> results(static_cast<size_t>(team_->n_threads()));  // or nothing is done
+  const double read_seconds = BestTime([&] {
+    team_->Run([&](TeamMember& member) {
+      const auto [begin, end] = member.Share(n_units);
+      for (size_t i = 0; i < n_times; ++i) {
+        results[static_cast<size_t>(member.index())] +=
+            ReadAll(weights.data() + begin * kReadUnit, (end - begin) * kReadUnit);
+      }
+    });
+  });
+  int n_members = 1;
+  const double dot_seconds = BestTime([&] {
+    team_->Run([&](TeamMember& member) {
+      if (member.index() == 0) n_members = member.size();
+      results[static_cast<size_t>(member.index())] += static_cast<uint64_t>(MultiplyBytes(kRounds));
+    });
+  });
+  const double products = static_cast<double>(kRounds * ProductsPerRound()) * n_members;
+  return {static_cast<double>(n_times * n_units * kReadUnit) / read_seconds,
+          2 * products / dot_seconds};
+}
+
+size_t BenchRunner::StepsOf(const BenchCase& test) const {
+  if (!test.is_prompt) return test.n_tokens;
+  return (test.n_tokens + executor_->max_rows() - 1) / executor_->max_rows();
+}
+
+double BenchRunner::Bound(const BenchCase& test, const MachineLimits& limits) const {
+  const auto n_steps = static_cast<double>(StepsOf(test));
+  const auto n_tokens = static_cast<double>(test.n_tokens * test.n_seqs);
+  // Of a prompt, one token's logits are wanted.
+  const auto n_outputs = test.is_prompt ? 1.0 : n_tokens;
+  const double output_macs =
+      static_cast<double>(model_->output().n_rows) * static_cast<double>(model_->output().n_cols);
+  const double layer_macs = static_cast<double>(model_->macs_per_token()) - output_macs;
+  const double ops = 2 * (n_tokens * layer_macs + n_outputs * output_macs);
+
+  const double position_bytes =
+      static_cast<double>(pool_->page_bytes()) / static_cast<double>(kPageTokens);
+  const double mean_length =
+      static_cast<double>(test.depth) + static_cast<double>(test.n_tokens) / 2;
+  const double bytes = n_steps * (static_cast<double>(model_->bytes_per_token()) +
+                                  static_cast<double>(test.n_seqs) * mean_length * position_bytes);
+  return n_tokens / std::max(ops / limits.ops_per_second, bytes / limits.read_bytes_per_second);
+}
+
+}  // namespace quern
