@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // Compares Quern with llama.cpp on a GGUF file: fetches llama.cpp, builds both, and times them in turns.
-// usage: bench/peers.mjs MODEL.gguf [-p PROMPT_TOKENS] [-n ANSWER_TOKENS] [-d DEPTH] [-r ROUNDS] [-t THREADS]
+// usage: bench/peers.mjs MODEL.gguf [-p PROMPT_TOKENS] [-n ANSWER_TOKENS] [-d DEPTH] [-b SEQUENCES,...] [-r ROUNDS]
+//                        [-t THREADS]
 // Prints medians and their ratios as a Markdown table. Both sides load the model anew in every round, and who begins
 // alternates, so that a busy neighbour or a warm cache favours neither.
 import {execFileSync} from 'node:child_process';
@@ -18,7 +19,7 @@ function readArguments() {
   const number = (short, fallback) => ({type: 'string', short, default: String(fallback)});
   const options = {
     prompt: number('p', 512), answer: number('n', 64), depth: number('d', 0), rounds: number('r', 5),
-    threads: number('t', 0),
+    threads: number('t', 0), sequences: {type: 'string', short: 'b', default: '1'},
   };
   let parsed;
   try {
@@ -27,33 +28,48 @@ function readArguments() {
     fail(error.message);
   }
   if (parsed.positionals.length !== 1) fail('one MODEL.gguf is needed');
-  const numbers = Object.fromEntries(Object.entries(parsed.values).map(([name, text]) => [name, Number(text)]));
-  for (const [name, value] of Object.entries(numbers)) {
-    if (!Number.isInteger(value) || value < 0) fail(`--${name} is '${parsed.values[name]}', expected a whole number`);
-  }
-  if (numbers.rounds < 1) fail('--rounds is 0, expected at least 1');
-  return {model: parsed.positionals[0], ...numbers};
+  const wholeNumber = (name, text, least) => {
+    if (!/^[0-9]+$/.test(text) || Number(text) < least) {
+      fail(`--${name} is '${text}', expected a whole number of at least ${least}`);
+    }
+    return Number(text);
+  };
+  const {sequences, ...single} = parsed.values;
+  const numbers = Object.entries(single).map(([name, text]) => [name, wholeNumber(name, text, name === 'rounds' ? 1 : 0)]);
+  return {
+    model: parsed.positionals[0], ...Object.fromEntries(numbers),
+    sequences: sequences.split(',').map((text) => wholeNumber('sequences', text, 1)),
+  };
 }
 
-/** What each side measures once, under the same names. */
-function measureQuern({model, prompt, answer, depth, threads}) {
-  const flags = ['bench', '-m', model, '-p', prompt, '-n', answer, '-d', depth, '-r', 1, '-o', 'json'];
+/** What each side measures once, under the same names; of ours also the share of what the machine allows. */
+function measureQuern({model, prompt, answer, depth, threads, sequences}) {
+  const flags = [
+    'bench', '-m', model, '-p', prompt, '-n', answer, '-d', depth, '-b', sequences.join(','), '-r', 1, '-o', 'json',
+  ];
   if (threads > 0) flags.push('-t', threads);
   const rows = JSON.parse(output('build/release/tools/quern', flags));
-  const speed = (kind) => rows.find((row) => row.test.startsWith(kind))?.median_tokens_per_second;
-  return {
-    load: rows[0].load_seconds, memory: rows[0].peak_rss_bytes, prefill: speed('pp'), decode: speed('tg'),
-    bandwidth: rows[0].read_bytes_per_second, decodeBandwidth: rows.at(-1).weight_bytes_per_second,
-  };
+  const results = {load: rows[0].load_seconds, memory: rows[0].peak_rss_bytes, shares: {}};
+  for (const row of rows) {
+    const name = row.test.startsWith('pp') ? 'prefill' : `decode ${row.sequences}`;
+    results[name] = row.median_tokens_per_second;
+    results.shares[name] = row.median_tokens_per_second / row.limit_tokens_per_second;
+  }
+  return results;
 }
 
-function measureLlamaCpp({model, prompt, answer, depth, threads}) {
-  const flags = ['bench', model, '-p', prompt, '-n', answer, '-d', depth, '-r', 1];
-  if (threads > 0) flags.push('-t', threads);
-  const result = JSON.parse(output('build/release/tests/peer/llama_peer', flags));
-  return {
-    load: result.load_s, memory: result.peak_rss_bytes, prefill: result.prefill_tps?.[0], decode: result.decode_tps?.[0],
+function measureLlamaCpp({model, prompt, answer, depth, threads, sequences}) {
+  const measure = (promptTokens, answerTokens, count) => {
+    const flags = ['bench', model, '-p', promptTokens, '-n', answerTokens, '-d', depth, '-r', 1, '--sequences', count];
+    if (threads > 0) flags.push('-t', threads);
+    return JSON.parse(output('build/release/tests/peer/llama_peer', flags));
   };
+  const alone = measure(prompt, sequences.includes(1) ? answer : 0, 1);
+  const results = {load: alone.load_s, memory: alone.peak_rss_bytes, prefill: alone.prefill_tps?.[0]};
+  for (const count of answer > 0 ? sequences : []) {
+    results[`decode ${count}`] = (count === 1 ? alone : measure(0, answer, count)).decode_tps?.[0];
+  }
+  return results;
 }
 
 function output(program, flags) {
@@ -70,21 +86,19 @@ function printTable(options, quern, llamaCpp) {
   const at = options.depth > 0 ? ` at depth ${options.depth}` : '';
   const rows = [
     [`prefill of ${options.prompt}${at}, tok/s`, 'prefill', 1],
-    [`decode of ${options.answer}${at}, tok/s`, 'decode', 1],
+    ...options.sequences.map((count) => [
+      `decode of ${options.answer}${count > 1 ? ` by ${count} sequences` : ''}${at}, tok/s`, `decode ${count}`, 1,
+    ]),
     ['load, s', 'load', 1],
     ['peak memory, GB', 'memory', 1e9],
   ];
-  console.log('| | Quern | llama.cpp | ratio |\n|---|---:|---:|---:|');
+  console.log("| | Quern | llama.cpp | ratio | of the machine's limit |\n|---|---:|---:|---:|---:|");
   for (const [name, key, unit] of rows) {
     const [ours, theirs] = [quern, llamaCpp].map((rounds) => median(rounds.map((round) => round[key])));
     if (ours === undefined || theirs === undefined) continue;
-    console.log(`| ${name} | ${(ours / unit).toFixed(2)} | ${(theirs / unit).toFixed(2)} | ${(ours / theirs).toFixed(2)} |`);
-  }
-  if (options.answer > 0) {
-    const share = median(quern.map((round) => round.decodeBandwidth / round.bandwidth));
-    const gigabytes = median(quern.map((round) => round.bandwidth)) / 1e9;
-    console.log(`\nQuern's decode reads weights at ${(100 * share).toFixed(0)}% of the rate at which this machine only ` +
-        `reads them (${gigabytes.toFixed(1)} GB/s).`);
+    const share = median(quern.map((round) => round.shares[key]));
+    const cells = [name, (ours / unit).toFixed(2), (theirs / unit).toFixed(2), (ours / theirs).toFixed(2)];
+    console.log(`| ${[...cells, share === undefined ? '' : `${(100 * share).toFixed(0)}%`].join(' | ')} |`);
   }
 }
 

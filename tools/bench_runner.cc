@@ -58,6 +58,7 @@ std::vector<double> BenchRunner::Measure(const BenchCase& test, int repetitions)
   std::vector<Sequence> sequences = Start(test);
   Repeat(test, sequences);
   std::vector<double> speeds;
+  speeds.reserve(static_cast<size_t>(repetitions));
   for (int i = 0; i < repetitions; ++i) {
     speeds.push_back(static_cast<double>(test.n_tokens * test.n_seqs) / Repeat(test, sequences));
   }
@@ -116,6 +117,7 @@ void BenchRunner::Generate(std::span<Sequence> sequences, size_t n_tokens) {
   for (Token& token : tokens) token = RandomToken();
   for (size_t step = 0; step < n_tokens; ++step) {
     std::vector<BatchPart> parts;
+    parts.reserve(sequences.size());
     for (size_t i = 0; i < sequences.size(); ++i) {
       parts.push_back({&sequences[i], {&tokens[i], 1}, 1});
     }
