@@ -13,7 +13,7 @@
 #include "runtime/quantizer.h"
 #include "tests/peer/peer.h"
 #include "tests/testing/temp_dir.h"
-#include "tools/demo_model/demo_model.h"
+#include "tests/testing/tiny_model.h"
 
 namespace quern::peer {
 namespace {
@@ -78,21 +78,17 @@ TEST(QuantizationPeerTest, ErrsNoMoreThanThePeer) {
   }
 }
 
-TEST(QuantizationPeerTest, ChoosesThePeersTypes) {
-  QUERN_SKIP_WITHOUT_PEER();
+/// Our type of each tensor is the peer's, for every recipe.
+void CompareTypes(const SyntheticModel& shapes) {
   const quern::testing::TempDir directory;
-  const auto demo = GgufFile::FromMemory(DemoModelBytes(), "demo model");
-  ASSERT_TRUE(demo) << demo.error().message;
-  const std::string f32 = directory.File("f32.gguf");
-  ASSERT_TRUE(QuantizeFile(*demo, f32, {.recipe = FindQuantizationRecipe("F32")}));
-  const auto source = GgufFile::Open(f32);
-  ASSERT_TRUE(source);
+  const quern::testing::TinyModel f32(shapes);
+  const GgufFile source = f32.Open();
   for (const QuantizationRecipe& recipe : QuantizationRecipes()) {
     if (recipe.type == GgmlType::kF32) continue;
     const std::string our_path = directory.File("ours.gguf");
     const std::string their_path = directory.File("theirs.gguf");
-    ASSERT_TRUE(QuantizeFile(*source, our_path, {.recipe = &recipe}));
-    const Status status = Quantize(f32, their_path, std::string(recipe.name));
+    ASSERT_TRUE(QuantizeFile(source, our_path, {.recipe = &recipe}));
+    const Status status = Quantize(f32.path(), their_path, std::string(recipe.name));
     ASSERT_TRUE(status) << recipe.name << ": " << status.error().message;
     const auto ours = GgufFile::Open(our_path);
     const auto theirs = GgufFile::Open(their_path);
@@ -105,6 +101,17 @@ TEST(QuantizationPeerTest, ChoosesThePeersTypes) {
       EXPECT_EQ(ours->GetUint(key).value(), theirs->GetUint(key).value()) << recipe.name;
     }
   }
+}
+
+TEST(QuantizationPeerTest, ChoosesThePeersTypes) {
+  QUERN_SKIP_WITHOUT_PEER();
+  SyntheticModel shapes;
+  shapes.type = GgmlType::kF32;
+  shapes.n_layer = 9;  // rules count in eighths of them
+  CompareTypes(shapes);
+  shapes.n_embd = shapes.n_ff = 160;  // which no super-block divides
+  shapes.tied = true;
+  CompareTypes(shapes);
 }
 
 }  // namespace
