@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "tools/format_number.h"
+
 namespace quern {
 namespace {
 
@@ -87,15 +89,16 @@ void BenchReport::Finish() const {
              static_cast<double>(PeakRss()) / kGiga);
   for (const BenchRow& row : rows_) {
     fmt::print(
-        "limit of {} with {} thread{}: reading weights at {:.1f} GB/s, multiplying bytes at {:.0f} "
+        "limit of {} with {}: reading weights at {:.1f} GB/s, multiplying bytes at {:.0f} "
         "Gop/s\n",
-        row.test.Name(), row.n_threads, row.n_threads == 1 ? "" : "s",
+        row.test.Name(), Counted(static_cast<uint64_t>(row.n_threads), "thread"),
         row.limits.read_bytes_per_second / kGiga, row.limits.ops_per_second / kGiga);
   }
   for (const BenchRow& row : rows_) {
     if (row.profile.empty()) continue;
-    fmt::print("\n{} with {} thread{}, as the first one spends its time:\n{}", row.test.Name(),
-               row.n_threads, row.n_threads == 1 ? "" : "s", ProfileText(row.profile, row.n_steps));
+    fmt::print("\n{} with {}, as the first one spends its time:\n{}", row.test.Name(),
+               Counted(static_cast<uint64_t>(row.n_threads), "thread"),
+               ProfileText(row.profile, row.n_steps));
   }
 }
 

@@ -137,7 +137,7 @@ Token BenchRunner::RandomToken() {
 MachineLimits BenchRunner::MeasureLimits() {
   constexpr size_t kReadUnit = 1024;
   constexpr size_t kLeastBytes = size_t{256} << 20;  // some 10 ms, here too
-  constexpr size_t kRounds = 50000;                  // some 10 ms
+  constexpr size_t kRounds = 500000;                 // some 10 ms
   const std::span<const std::byte> weights = model_->weights();
   const size_t n_units = weights.size() / kReadUnit;
   const size_t n_times = kLeastBytes / weights.size() + 1;

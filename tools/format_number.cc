@@ -40,6 +40,10 @@ std::string FormatThousands(uint64_t number) {
   return text;
 }
 
+std::string Counted(uint64_t count, std::string_view what) {
+  return fmt::format("{} {}{}", FormatThousands(count), what, count == 1 ? "" : "s");
+}
+
 double BitsPerWeight(uint64_t bytes, uint64_t n_weights) {
   return n_weights == 0 ? 0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(n_weights);
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace quern {
 
@@ -14,6 +15,9 @@ std::string FormatCount(uint64_t count);
 
 /// "128,256"
 std::string FormatThousands(uint64_t number);
+
+/// "1 key", "128,256 keys".
+std::string Counted(uint64_t count, std::string_view what);
 
 /// 0 without weights.
 double BitsPerWeight(uint64_t bytes, uint64_t n_weights);

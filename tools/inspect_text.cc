@@ -89,11 +89,6 @@ std::string FormatShape(const TensorInfo& tensor) {
                      fmt::join(tensor.shape.begin(), tensor.shape.begin() + tensor.n_dims, " x "));
 }
 
-/// "1 key", "2 keys"
-std::string Counted(uint64_t count, std::string_view what) {
-  return fmt::format("{} {}{}", FormatThousands(count), what, count == 1 ? "" : "s");
-}
-
 class TextReport {
  public:
   TextReport(const GgufFile& file, const Inspection& inspection, InspectStyle style)
