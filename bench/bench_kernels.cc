@@ -1,13 +1,20 @@
 // Speed of the product kernels for every weight type, beside what the machine can do at most.
 //
 //   Decode/TYPE    1 token, weights larger than the caches: compare GB/s with Limit/Read
+//   InPlace/TYPE   Decode from the rows of a GGUF file, as with --load mmap
 //   Batch/TYPE/N   N tokens, the same weights
 //   Prefill/TYPE   512 tokens: compare op/s (two per multiply-add) with Limit/Dot
+//   Attention/K-V/DEPTH/1    one token, 4 query heads a KV head, a cache larger than L3: compare
+//   GB/s
+//                            with Limit/Read
+//   Attention/K-V/DEPTH/16   16 tokens of one KV head, as prefill shares them out: compare op/s,
+//                            two per multiply-add, with a quarter of Limit/Dot
 //   Pack/TYPE      interleaving GGUF rows at load: GB/s of weights
 //
 // Threads split the rows, as the runtime does. The environment variable QUERN_TARGET forces a SIMD
 // target.
 #include <benchmark/benchmark.h>
+#include <fmt/format.h>
 #include <sys/mman.h>
 
 #include <cstdio>
@@ -16,8 +23,10 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "kernels/attention.h"
 #include "kernels/machine_limits.h"
 #include "kernels/matmul.h"
 #include "kernels/targets.h"
@@ -80,7 +89,8 @@ size_t StreamRows(GgmlType type) {
   return kStreamBytes / PackedGroupBytes(type, kCols) * kRowGroup;
 }
 
-void MatMulBench(benchmark::State& state, GgmlType type, size_t n_rows, size_t n_tokens) {
+void MatMulBench(benchmark::State& state, GgmlType type, WeightLayout layout, size_t n_rows,
+                 size_t n_tokens) {
   const ActivationKind kind = ActivationKindOf(type);
   const size_t x_stride = ActivationRowBytes(kind, kCols);
   if (state.thread_index() == 0) {
@@ -98,15 +108,18 @@ void MatMulBench(benchmark::State& state, GgmlType type, size_t n_rows, size_t n
   const auto thread = static_cast<size_t>(state.thread_index());
   const auto n_threads = static_cast<size_t>(state.threads());
   for ([[maybe_unused]] auto round : state) {
-    MatMulArgs args = {
-        .w = {.type = type, .n_rows = n_rows, .n_cols = kCols, .data = shared.weights->data()},
-        .group_begin = 0,
-        .group_end = 0,
-        .x = shared.x->data(),
-        .x_stride = x_stride,
-        .n_tokens = n_tokens,
-        .out = shared.out.data(),
-        .out_stride = n_rows};
+    MatMulArgs args = {.w = {.type = type,
+                             .layout = layout,
+                             .n_rows = n_rows,
+                             .n_cols = kCols,
+                             .data = shared.weights->data()},
+                       .group_begin = 0,
+                       .group_end = 0,
+                       .x = shared.x->data(),
+                       .x_stride = x_stride,
+                       .n_tokens = n_tokens,
+                       .out = shared.out.data(),
+                       .out_stride = n_rows};
     args.group_begin = args.w.n_groups() * thread / n_threads;
     args.group_end = args.w.n_groups() * (thread + 1) / n_threads;
     MatMul(args);
@@ -114,9 +127,64 @@ void MatMulBench(benchmark::State& state, GgmlType type, size_t n_rows, size_t n
   }
   // Counters add up over threads, so each tells its share.
   const double rounds = static_cast<double>(state.iterations()) / static_cast<double>(n_threads);
-  const double bytes = static_cast<double>(PackedMatrix{type, n_rows, kCols, nullptr}.n_groups() *
-                                           PackedGroupBytes(type, kCols));
+  const double bytes = static_cast<double>(n_rows * RowBytes(type, kCols));
   const double ops = 2.0 * static_cast<double>(n_rows * kCols * n_tokens);
+  state.counters["read B/s"] = benchmark::Counter(rounds * bytes, benchmark::Counter::kIsRate);
+  state.counters["op/s"] = benchmark::Counter(rounds * ops, benchmark::Counter::kIsRate);
+}
+
+constexpr size_t kHeadDim = 128;
+constexpr size_t kHeads = 4;    // query heads that share a KV head
+constexpr size_t kKvHeads = 8;  // of a layer
+
+/// One token attends to `depth` positions of as many heads as fill kStreamBytes, or n_tokens
+/// tokens to those of one head a thread.
+void AttentionBench(benchmark::State& state, KvTypes types, size_t depth, size_t n_tokens) {
+  const size_t page_bytes = KvHeadPageBytes(types, kHeadDim);
+  const size_t n_pages = (depth + kPageTokens - 1) / kPageTokens;
+  const auto n_threads = static_cast<size_t>(state.threads());
+  const size_t n_heads =
+      n_tokens > 1 ? n_threads : std::max(kKvHeads, kStreamBytes / (n_pages * page_bytes));
+  if (state.thread_index() == 0) {
+    shared.weights = std::make_unique<Memory>(n_heads * n_pages * page_bytes);
+    std::vector<float> x(kHeadDim);
+    std::mt19937 random(3);
+    std::normal_distribution<float> normal;
+    for (size_t page = 0; page < n_heads * n_pages; ++page) {
+      for (size_t slot = 0; slot < kPageTokens; ++slot) {
+        for (float& value : x) value = normal(random);
+        StoreKv(types, x.data(), x.data(), kHeadDim, slot,
+                shared.weights->data() + page * page_bytes);
+      }
+    }
+  }
+  const std::vector<float> q(n_tokens * kHeads * kHeadDim, 0.1F);
+  std::vector<float> states(n_tokens * kHeads * AttentionStateFloats(kHeadDim));
+  std::vector<const std::byte*> pages(n_pages);
+  for ([[maybe_unused]] auto round : state) {
+    for (auto head = static_cast<size_t>(state.thread_index()); head < n_heads; head += n_threads) {
+      for (size_t page = 0; page < n_pages; ++page) {
+        pages[page] = shared.weights->data() + (head * n_pages + page) * page_bytes;
+      }
+      const AttentionArgs args = {.types = types,
+                                  .head_dim = kHeadDim,
+                                  .scale = 0.1F,
+                                  .q = q.data(),
+                                  .q_stride = kHeads * kHeadDim,
+                                  .n_tokens = n_tokens,
+                                  .n_heads = kHeads,
+                                  .first_position = depth - n_tokens,
+                                  .pages = pages.data(),
+                                  .page_offset = 0};
+      for (size_t split = 0; split < SplitsAt(depth - 1); ++split) {
+        AttendSplit(args, split, states.data());
+        benchmark::ClobberMemory();
+      }
+    }
+  }
+  const double rounds = static_cast<double>(state.iterations()) / static_cast<double>(n_threads);
+  const double bytes = static_cast<double>(n_heads * n_pages * page_bytes);
+  const double ops = 4.0 * static_cast<double>(n_heads * kHeads * n_tokens * depth * kHeadDim);
   state.counters["read B/s"] = benchmark::Counter(rounds * bytes, benchmark::Counter::kIsRate);
   state.counters["op/s"] = benchmark::Counter(rounds * ops, benchmark::Counter::kIsRate);
 }
@@ -178,18 +246,35 @@ void RegisterAll() {
   RegisterBenchmark("PrepareActivations", PrepareBench);
   for (const GgmlType type : RunnableTypes()) {
     const std::string name(NameOf(type));
-    const auto add = [&](const std::string& bench, size_t n_rows, size_t n_tokens) {
+    const auto add = [&](const std::string& bench, size_t n_rows, size_t n_tokens,
+                         WeightLayout layout = WeightLayout::kInterleaved) {
       Configure(RegisterBenchmark(bench.c_str(), [=](benchmark::State& state) {
-        MatMulBench(state, type, n_rows, n_tokens);
+        MatMulBench(state, type, layout, n_rows, n_tokens);
       }));
     };
     add("Decode/" + name, StreamRows(type), 1);
+    add("InPlace/" + name, StreamRows(type), 1, WeightLayout::kRows);
     for (const size_t n_tokens : {2, 3, 4, 5, 8, 12, 16, 32}) {
       add("Batch/" + name + "/" + std::to_string(n_tokens), StreamRows(type), n_tokens);
     }
     add("Prefill/" + name, kPrefillRows, kPrefillTokens);
     RegisterBenchmark(("Pack/" + name).c_str(),
                       [=](benchmark::State& state) { PackBench(state, type); });
+  }
+  const std::pair<const char*, KvTypes> caches[] = {{"F16-F16", KvType::kF16},
+                                                    {"BF16-BF16", KvType::kBF16},
+                                                    {"F32-F32", KvType::kF32},
+                                                    {"Q8_0-Q8_0", KvType::kQ8},
+                                                    {"Q8_0-F16", {KvType::kQ8, KvType::kF16}}};
+  for (const auto& [name, types] : caches) {
+    for (const size_t depth : {4096, 32768}) {
+      for (const size_t n_tokens : {1, 16}) {
+        const std::string bench = fmt::format("Attention/{}/{}/{}", name, depth, n_tokens);
+        Configure(RegisterBenchmark(bench.c_str(), [=, types = types](benchmark::State& state) {
+          AttentionBench(state, types, depth, n_tokens);
+        }));
+      }
+    }
   }
 }
 

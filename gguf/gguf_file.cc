@@ -49,7 +49,7 @@ struct GgufFile::Impl {
   static Result<GgufFile> Parse(std::span<const std::byte> bytes, std::string name) {
     Result<GgufContents> contents = ParseGguf(bytes, name);
     if (!contents) return Propagate(contents);
-    auto impl = std::make_unique<Impl>();
+    auto impl = std::make_shared<Impl>();
     impl->name = std::move(name);
     impl->file_bytes = bytes.size();
     impl->contents = *std::move(contents);
@@ -194,10 +194,7 @@ Result<GgufFile> GgufFile::FromMemory(std::span<const std::byte> bytes, std::str
   });
 }
 
-GgufFile::GgufFile(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-GgufFile::GgufFile(GgufFile&&) noexcept = default;
-GgufFile& GgufFile::operator=(GgufFile&&) noexcept = default;
-GgufFile::~GgufFile() = default;
+GgufFile::GgufFile(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 const std::string& GgufFile::name() const { return impl_->name; }
 uint32_t GgufFile::version() const { return impl_->contents.version; }

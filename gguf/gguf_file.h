@@ -35,7 +35,7 @@ struct TensorInfo {
 /// Elements that a numeric array may have to be copied out; the largest vocabularies have fewer.
 inline constexpr size_t kMaxNumbers = 1 << 21;
 
-/// A GGUF file or split set. Immutable; all views live as long as it does. Movable, not copyable.
+/// A GGUF file or split set. Immutable; copies share it, and all views live as long as one does.
 /// Every count, length, offset, shape, type and alignment was checked against the file's size.
 class GgufFile {
  public:
@@ -45,10 +45,6 @@ class GgufFile {
   /// Reads from memory that outlives the object and starts at a multiple of 8, `name` standing for
   /// the path in messages.
   static Result<GgufFile> FromMemory(std::span<const std::byte> bytes, std::string name);
-
-  GgufFile(GgufFile&&) noexcept;
-  GgufFile& operator=(GgufFile&&) noexcept;
-  ~GgufFile();
 
   /// Path or given name, for messages.
   const std::string& name() const;
@@ -87,8 +83,8 @@ class GgufFile {
 
  private:
   struct Impl;
-  explicit GgufFile(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  explicit GgufFile(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;
 };
 
 }  // namespace quern

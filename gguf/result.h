@@ -12,6 +12,7 @@ namespace quern {
 /// What kind of thing went wrong; callers map it to an exit code or an HTTP status once.
 enum class ErrorCode {
   kInvalidArgument,  ///< the caller asked for something that makes no sense
+  kContextExceeded,  ///< a prompt that is longer than the context
   kNotFound,         ///< a file, key, tensor or name does not exist
   kCorruptFile,      ///< bytes that break their own format
   kUnsupported,      ///< well-formed, but not something Quern runs

@@ -49,30 +49,95 @@ template <class D, typename T>
 HWY_INLINE hn::Vec<D> LoadAsFloat(D d, const T* p) {
   if constexpr (std::is_same_v<T, float>) {
     return hn::LoadU(d, p);
+  } else if constexpr (std::is_same_v<T, int8_t>) {
+    const hn::Rebind<int32_t, D> d32;
+    return hn::ConvertTo(d, hn::PromoteTo(d32, hn::LoadU(hn::Rebind<T, D>(), p)));
   } else {
     return hn::PromoteTo(d, hn::LoadU(hn::Rebind<T, D>(), p));
   }
 }
 
+constexpr size_t BlocksOf(size_t head_dim) { return (head_dim + kKvBlock - 1) / kKvBlock; }
+
+/// K of a page as [element][position]. With int8, a float's product of element and scale is exact.
+template <typename T>
+class Keys {
+ public:
+  Keys(const std::byte* page, size_t head_dim)
+      : elements_(reinterpret_cast<const T*>(page)),
+        scales_(reinterpret_cast<const hwy::float16_t*>(elements_ + head_dim * kPageTokens)) {}
+
+  /// What `Load` multiplies with, of one block.
+  template <class D>
+  HWY_INLINE hn::Vec<D> Scale(D d, size_t block, size_t position) const {
+    if constexpr (!std::is_same_v<T, int8_t>) return hn::Zero(d);  // not used
+    return LoadAsFloat(d, scales_ + block * kPageTokens + position);
+  }
+  template <class D>
+  HWY_INLINE hn::Vec<D> Load(D d, size_t element, size_t position, hn::Vec<D> scale) const {
+    const auto loaded = LoadAsFloat(d, elements_ + element * kPageTokens + position);
+    if constexpr (std::is_same_v<T, int8_t>) return hn::Mul(loaded, scale);
+    return loaded;
+  }
+
+ private:
+  const T* elements_;
+  const hwy::float16_t* scales_;
+};
+
+/// V of a page as [position][element].
+template <typename T>
+class Values {
+ public:
+  Values(const std::byte* page, size_t head_dim)
+      : elements_(reinterpret_cast<const T*>(page)),
+        scales_(reinterpret_cast<const uint16_t*>(elements_ + head_dim * kPageTokens)),
+        head_dim_(head_dim) {}
+
+  /// A vector of elements of one block.
+  template <class D>
+  HWY_INLINE hn::Vec<D> Load(D d, size_t position, size_t element) const {
+    const auto loaded = LoadAsFloat(d, elements_ + position * head_dim_ + element);
+    if constexpr (std::is_same_v<T, int8_t>) {
+      const hn::Rebind<hwy::float16_t, D> d16;
+      const hn::Rebind<uint16_t, D> du16;
+      const uint16_t scale = scales_[position * BlocksOf(head_dim_) + element / kKvBlock];
+      return hn::Mul(loaded, hn::PromoteTo(d, hn::BitCast(d16, hn::Set(du16, scale))));
+    }
+    return loaded;
+  }
+
+ private:
+  const T* elements_;
+  const uint16_t* scales_;
+  size_t head_dim_;
+};
+
 /// scores[r][position] = sum over i of q[r][i] * k[i][position] for kRows rows and at least the
 /// first n_positions. Lane = position, so a score is one chain of MulAdd over i in every tile.
 template <size_t kRows, typename T>
-HWY_INLINE void ScoreTile(const T* k, size_t head_dim, size_t n_positions, const float* const* q,
-                          float (*scores)[kPageTokens]) {
+HWY_INLINE void ScoreTile(const Keys<T>& k, size_t head_dim, size_t n_positions,
+                          const float* const* q, float (*scores)[kPageTokens]) {
   const DF d;
   for (size_t column = 0; column < n_positions; column += kTileVecs * kLanes) {
     VF sum[kRows][kTileVecs];
     for (auto& row : sum) {
       for (VF& s : row) s = hn::Zero(d);
     }
-    for (size_t i = 0; i < head_dim; ++i) {
-      VF keys[kTileVecs];
+    for (size_t begin = 0; begin < head_dim; begin += kKvBlock) {
+      VF scale[kTileVecs];
       for (size_t c = 0; c < kTileVecs; ++c) {
-        keys[c] = LoadAsFloat(d, k + i * kPageTokens + column + c * kLanes);
+        scale[c] = k.Scale(d, begin / kKvBlock, column + c * kLanes);
       }
-      for (size_t r = 0; r < kRows; ++r) {
-        const VF query = hn::Set(d, q[r][i]);
-        for (size_t c = 0; c < kTileVecs; ++c) sum[r][c] = hn::MulAdd(query, keys[c], sum[r][c]);
+      for (size_t i = begin; i < std::min(begin + kKvBlock, head_dim); ++i) {
+        VF keys[kTileVecs];
+        for (size_t c = 0; c < kTileVecs; ++c) {
+          keys[c] = k.Load(d, i, column + c * kLanes, scale[c]);
+        }
+        for (size_t r = 0; r < kRows; ++r) {
+          const VF query = hn::Set(d, q[r][i]);
+          for (size_t c = 0; c < kTileVecs; ++c) sum[r][c] = hn::MulAdd(query, keys[c], sum[r][c]);
+        }
       }
     }
     for (size_t r = 0; r < kRows; ++r) {
@@ -86,8 +151,8 @@ HWY_INLINE void ScoreTile(const T* k, size_t head_dim, size_t n_positions, const
 /// acc[r][i] = acc[r][i] * alpha[r] + p[r][begin] * v[begin][i] + ... + p[r][end-1] * v[end-1][i]
 /// for kRows rows and the kVecs vectors of elements from `column`, in the order of positions.
 template <size_t kRows, size_t kVecs, class D, typename T>
-HWY_INLINE void AccumulateTile(D d, const T* v, size_t head_dim, size_t begin, size_t end,
-                               size_t column, const float (*p)[kPageTokens], const float* alpha,
+HWY_INLINE void AccumulateTile(D d, const Values<T>& v, size_t begin, size_t end, size_t column,
+                               const float (*p)[kPageTokens], const float* alpha,
                                float* const* acc) {
   constexpr size_t kStep = hn::MaxLanes(D());
   hn::Vec<D> sum[kRows][kVecs];
@@ -100,7 +165,7 @@ HWY_INLINE void AccumulateTile(D d, const T* v, size_t head_dim, size_t begin, s
   for (size_t position = begin; position < end; ++position) {
     hn::Vec<D> values[kVecs];
     for (size_t c = 0; c < kVecs; ++c) {
-      values[c] = LoadAsFloat(d, v + position * head_dim + column + c * kStep);
+      values[c] = v.Load(d, position, column + c * kStep);
     }
     for (size_t r = 0; r < kRows; ++r) {
       const auto weight = hn::Set(d, p[r][position]);
@@ -114,20 +179,20 @@ HWY_INLINE void AccumulateTile(D d, const T* v, size_t head_dim, size_t begin, s
 
 /// AccumulateTile over all elements of the head.
 template <size_t kRows, typename T>
-HWY_INLINE void AccumulateRows(const T* v, size_t head_dim, size_t begin, size_t end,
+HWY_INLINE void AccumulateRows(const Values<T>& v, size_t head_dim, size_t begin, size_t end,
                                const float (*p)[kPageTokens], const float* alpha,
                                float* const* acc) {
   const DF d;
   const hn::CappedTag<float, 2> d2;  // head_dim is even
   size_t i = 0;
   for (; i + kTileVecs * kLanes <= head_dim; i += kTileVecs * kLanes) {
-    AccumulateTile<kRows, kTileVecs>(d, v, head_dim, begin, end, i, p, alpha, acc);
+    AccumulateTile<kRows, kTileVecs>(d, v, begin, end, i, p, alpha, acc);
   }
   for (; i + kLanes <= head_dim; i += kLanes) {
-    AccumulateTile<kRows, 1>(d, v, head_dim, begin, end, i, p, alpha, acc);
+    AccumulateTile<kRows, 1>(d, v, begin, end, i, p, alpha, acc);
   }
   for (; i < head_dim; i += 2) {
-    AccumulateTile<kRows, 1>(d2, v, head_dim, begin, end, i, p, alpha, acc);
+    AccumulateTile<kRows, 1>(d2, v, begin, end, i, p, alpha, acc);
   }
 }
 
@@ -203,14 +268,16 @@ HWY_INLINE void ForTiles(size_t begin, size_t end, const F& f) {
   }
 }
 
-/// One page for the rows from `begin`, all of which see a part of it.
+/// The scores of a page for the rows from `begin`, all of which see a part of it.
 template <typename T>
-void AttendPage(const T* k, const T* v, size_t head_dim, float scale, size_t begin,
-                RowBlock& block) {
+void ScorePage(const Keys<T>& k, size_t head_dim, size_t begin, RowBlock& block) {
   ForTiles(begin, block.n_rows, [&](auto n, size_t row) HWY_ATTR {
     ScoreTile<n()>(k, head_dim, block.n_valid[row + n() - 1], &block.q[row], &block.scores[row]);
   });
+}
 
+/// Turns scores into probabilities beside the row's maximum, which may rise.
+void SoftmaxPage(float scale, size_t begin, RowBlock& block) {
   std::array<float, kBlockRows> old_max = block.max;
   for (size_t row = begin; row < block.n_rows; ++row) {
     const float page_max = ScaleAndMask(scale, block.n_valid[row], block.scores[row]);
@@ -224,7 +291,11 @@ void AttendPage(const T* k, const T* v, size_t head_dim, float scale, size_t beg
   for (size_t row = begin; row < block.n_rows; ++row) {
     Exponentiate(block.max[row], block.alpha[row], block.scores[row], block.sums[row].data());
   }
+}
 
+/// Adds a page's V to the rows from `begin`.
+template <typename T>
+void AccumulatePage(const Values<T>& v, size_t head_dim, size_t begin, RowBlock& block) {
   ForTiles(begin, block.n_rows, [&](auto n, size_t row) HWY_ATTR {
     // All rows of the tile see `common` positions. Later tokens see more, and those are theirs
     // alone: even p = 0 would let an infinite or NaN V of a later token into an earlier one.
@@ -240,8 +311,22 @@ void AttendPage(const T* k, const T* v, size_t head_dim, float scale, size_t beg
   });
 }
 
+/// Calls f(T()) with the element of a cache type.
+template <class F>
+HWY_INLINE void WithElement(KvType type, const F& f) {
+  switch (type) {
+    case KvType::kF16:
+      return f(hwy::float16_t());
+    case KvType::kBF16:
+      return f(hwy::bfloat16_t());
+    case KvType::kF32:  // NOLINT(bugprone-branch-clone): not of the type of the next
+      return f(float());
+    case KvType::kQ8:
+      return f(int8_t());
+  }
+}
+
 /// Walks the split's pages for the rows from `first_row`, at most kBlockRows.
-template <typename T>
 void AttendBlock(const AttentionArgs& args, size_t split, size_t first_row, float* states) {
   const size_t head_dim = args.head_dim;
   const size_t state_floats = AttentionStateFloats(head_dim);
@@ -268,8 +353,14 @@ void AttendBlock(const AttentionArgs& args, size_t split, size_t first_row, floa
       block.n_valid[r] = std::min(block.n_seen[r] - position, kPageTokens);
     }
     const std::byte* page = args.pages[position / kPageTokens] + args.page_offset;
-    const T* k = reinterpret_cast<const T*>(page);
-    AttendPage(k, k + head_dim * kPageTokens, head_dim, args.scale, begin, block);
+    WithElement(args.types.k, [&](auto element) HWY_ATTR {
+      ScorePage(Keys<decltype(element)>(page, head_dim), head_dim, begin, block);
+    });
+    page += KvSideBytes(args.types.k, head_dim);
+    SoftmaxPage(args.scale, begin, block);
+    WithElement(args.types.v, [&](auto element) HWY_ATTR {
+      AccumulatePage(Values<decltype(element)>(page, head_dim), head_dim, begin, block);
+    });
   }
   for (size_t r = 0; r < block.n_rows; ++r) {
     float* state = states + (first_row + r) * state_floats;
@@ -278,21 +369,9 @@ void AttendBlock(const AttentionArgs& args, size_t split, size_t first_row, floa
   }
 }
 
-template <typename T>
-void AttendRows(const AttentionArgs& args, size_t split, float* states) {
-  for (size_t row = 0; row < args.n_tokens * args.n_heads; row += kBlockRows) {
-    AttendBlock<T>(args, split, row, states);
-  }
-}
-
 void AttendSplit(const AttentionArgs& args, size_t split, float* states) {
-  switch (args.type) {
-    case KvType::kF16:
-      return AttendRows<hwy::float16_t>(args, split, states);
-    case KvType::kBF16:
-      return AttendRows<hwy::bfloat16_t>(args, split, states);
-    case KvType::kF32:
-      return AttendRows<float>(args, split, states);
+  for (size_t row = 0; row < args.n_tokens * args.n_heads; row += kBlockRows) {
+    AttendBlock(args, split, row, states);
   }
 }
 
@@ -323,33 +402,66 @@ HWY_INLINE hn::Vec<hn::Rebind<T, DF>> RoundTo(VF x) {
   }
 }
 
-template <typename T>
-void StoreRounded(const float* k, const float* v, size_t head_dim, size_t slot,
-                  std::byte* head_page) {
-  const DF d;
-  const hn::Rebind<T, DF> dt;
-  T* k_page = reinterpret_cast<T*>(head_page);
-  T* v_row = k_page + head_dim * kPageTokens + slot * head_dim;
-  HWY_ALIGN T rounded[kLanes];
-  for (size_t i = 0; i < head_dim; i += kLanes) {
-    const size_t n = std::min(kLanes, head_dim - i);
-    hn::Store(RoundTo<T>(hn::LoadN(d, k + i, n)), dt, rounded);
-    for (size_t j = 0; j < n; ++j) k_page[(i + j) * kPageTokens + slot] = rounded[j];
-    hn::Store(RoundTo<T>(hn::LoadN(d, v + i, n)), dt, rounded);
-    std::copy_n(rounded, n, v_row + i);
+/// Where the elements and scales of one token's K or V go.
+struct Slot {
+  std::byte* side;
+  size_t element_stride;  ///< elements apart
+  size_t first_element;
+  size_t scale_stride;
+  size_t first_scale;
+};
+
+/// One block to int8: a scale of max|x|/127, and the nearest multiples of it.
+void StoreQuantized(const float* x, size_t n, int8_t* to, size_t stride, hwy::float16_t& scale_to) {
+  float largest = 0;
+  bool is_nan = false;
+  for (size_t i = 0; i < n; ++i) {
+    largest = std::max(largest, std::abs(x[i]));
+    is_nan = is_nan || std::isnan(x[i]);
+  }
+  const float wanted = is_nan ? std::numeric_limits<float>::quiet_NaN() : largest / 127;
+  scale_to = hwy::F16FromF32(wanted > 65504.0F ? 65504.0F : wanted);
+  const float scale = hwy::F32FromF16(scale_to);  // as it will be read
+  for (size_t i = 0; i < n; ++i) {
+    const float multiple = scale > 0 ? std::clamp(x[i] / scale, -127.0F, 127.0F) : 0.0F;
+    to[i * stride] = static_cast<int8_t>(std::nearbyint(multiple));
   }
 }
 
-void StoreKv(KvType type, const float* k, const float* v, size_t head_dim, size_t slot,
-             std::byte* head_page) {
-  switch (type) {
-    case KvType::kF16:
-      return StoreRounded<hwy::float16_t>(k, v, head_dim, slot, head_page);
-    case KvType::kBF16:
-      return StoreRounded<hwy::bfloat16_t>(k, v, head_dim, slot, head_page);
-    case KvType::kF32:
-      return StoreRounded<float>(k, v, head_dim, slot, head_page);
+template <typename T>
+void StoreSide(const float* x, size_t head_dim, const Slot& slot) {
+  T* to = reinterpret_cast<T*>(slot.side);
+  if constexpr (std::is_same_v<T, int8_t>) {
+    auto* scales = reinterpret_cast<hwy::float16_t*>(to + head_dim * kPageTokens);
+    for (size_t i = 0; i < head_dim; i += kKvBlock) {
+      StoreQuantized(x + i, std::min(kKvBlock, head_dim - i),
+                     to + slot.first_element + i * slot.element_stride, slot.element_stride,
+                     scales[slot.first_scale + i / kKvBlock * slot.scale_stride]);
+    }
+  } else {
+    const DF d;
+    const hn::Rebind<T, DF> dt;
+    HWY_ALIGN T rounded[kLanes];
+    for (size_t i = 0; i < head_dim; i += kLanes) {
+      const size_t n = std::min(kLanes, head_dim - i);
+      hn::Store(RoundTo<T>(hn::LoadN(d, x + i, n)), dt, rounded);
+      for (size_t j = 0; j < n; ++j) {
+        to[slot.first_element + (i + j) * slot.element_stride] = rounded[j];
+      }
+    }
   }
+}
+
+void StoreKv(KvTypes types, const float* k, const float* v, size_t head_dim, size_t slot,
+             std::byte* head_page) {
+  WithElement(types.k, [&](auto element) HWY_ATTR {
+    StoreSide<decltype(element)>(k, head_dim, {head_page, kPageTokens, slot, kPageTokens, slot});
+  });
+  head_page += KvSideBytes(types.k, head_dim);
+  WithElement(types.v, [&](auto element) HWY_ATTR {
+    StoreSide<decltype(element)>(v, head_dim,
+                                 {head_page, 1, slot * head_dim, 1, slot * BlocksOf(head_dim)});
+  });
 }
 
 void MergeAttention(size_t head_dim, const float* next, float* state) {
@@ -393,19 +505,32 @@ HWY_EXPORT(AttendSplit);
 HWY_EXPORT(MergeAttention);
 HWY_EXPORT(FinishAttention);
 
-size_t BytesOf(KvType type) { return type == KvType::kF32 ? sizeof(float) : sizeof(uint16_t); }
-
 }  // namespace
 
-size_t KvHeadPageBytes(KvType type, size_t head_dim) {
-  return 2 * kPageTokens * head_dim * BytesOf(type);
+size_t KvSideBytes(KvType type, size_t head_dim) {
+  const size_t n_elements = kPageTokens * head_dim;
+  switch (type) {
+    case KvType::kF16:
+    case KvType::kBF16:
+      return n_elements * sizeof(uint16_t);
+    case KvType::kF32:
+      return n_elements * sizeof(float);
+    case KvType::kQ8:
+      break;
+  }
+  const size_t n_scales = kPageTokens * ((head_dim + kKvBlock - 1) / kKvBlock);
+  return n_elements + n_scales * sizeof(uint16_t);
+}
+
+size_t KvHeadPageBytes(KvTypes types, size_t head_dim) {
+  return KvSideBytes(types.k, head_dim) + KvSideBytes(types.v, head_dim);
 }
 
 size_t AttentionStateFloats(size_t head_dim) { return (2 + head_dim + 15) / 16 * 16; }
 
-void StoreKv(KvType type, const float* k, const float* v, size_t head_dim, size_t slot,
+void StoreKv(KvTypes types, const float* k, const float* v, size_t head_dim, size_t slot,
              std::byte* head_page) {
-  HWY_DYNAMIC_DISPATCH(StoreKv)(type, k, v, head_dim, slot, head_page);
+  HWY_DYNAMIC_DISPATCH(StoreKv)(types, k, v, head_dim, slot, head_page);
 }
 
 void AttendSplit(const AttentionArgs& args, size_t split, float* states) {

@@ -14,17 +14,36 @@ inline constexpr size_t kPageTokens = 64;
 /// alone, bit for bit.
 inline constexpr size_t kSplitTokens = 512;
 
-/// What the cache holds K and V as.
-enum class KvType : uint8_t { kF16, kBF16, kF32 };
+/// What the cache holds K or V as. kQ8, GGUF's Q8_0: an int8 for each element and a half float,
+/// their scale, for each block of kKvBlock elements of a token.
+enum class KvType : uint8_t { kF16, kBF16, kF32, kQ8 };
+
+/// Elements of a token's K or V that share a scale; a head's last block may be shorter.
+inline constexpr size_t kKvBlock = 32;
+
+/// The types of K and of V.
+struct KvTypes {
+  KvTypes() = default;
+  KvTypes(KvType both) : k(both), v(both) {}  // NOLINT(google-explicit-constructor): one for both
+  KvTypes(KvType of_k, KvType of_v) : k(of_k), v(of_v) {}
+  bool operator==(const KvTypes&) const = default;
+  KvType k = KvType::kF16;
+  KvType v = KvType::kF16;
+};
+
+/// Bytes that K or V of one head takes in a page. A multiple of 64.
+size_t KvSideBytes(KvType type, size_t head_dim);
 
 /// Bytes that one KV head takes in a page: K as [head_dim][kPageTokens], so that lane = position,
-/// then V as [kPageTokens][head_dim], so that lane = element. A multiple of 64.
-size_t KvHeadPageBytes(KvType type, size_t head_dim);
+/// then V as [kPageTokens][head_dim], so that lane = element. Scales follow their elements, K's as
+/// [block][kPageTokens], V's as [kPageTokens][block].
+size_t KvHeadPageBytes(KvTypes types, size_t head_dim);
 
-/// Rounds one token's K and V of one head to the cache type (nearest, ties to even) and writes them
-/// at `slot` (0 to kPageTokens-1). Values beyond the type's largest finite one become that one: an
-/// infinite K would make NaN of every later token's attention, a clamped one is only inexact.
-void StoreKv(KvType type, const float* k, const float* v, size_t head_dim, size_t slot,
+/// Rounds one token's K and V of one head to the cache types (nearest, ties to even) and writes
+/// them at `slot` (0 to kPageTokens-1). Values beyond the type's largest finite one become that
+/// one: an infinite K would make NaN of every later token's attention, a clamped one is only
+/// inexact. A NaN makes NaN of its block.
+void StoreKv(KvTypes types, const float* k, const float* v, size_t head_dim, size_t slot,
              std::byte* head_page);
 
 /// Floats of a partial result of one query: [max, sum, acc[head_dim]], padded to a multiple of 16.
@@ -32,7 +51,7 @@ size_t AttentionStateFloats(size_t head_dim);
 
 /// The queries of consecutive tokens of one sequence, for the query heads that share one KV head.
 struct AttentionArgs {
-  KvType type = KvType::kF16;
+  KvTypes types;
   size_t head_dim = 0;       ///< even
   float scale = 0;           ///< of the scores, usually 1/sqrt(head_dim)
   const float* q = nullptr;  ///< query of token t and head h at q + t * q_stride + h * head_dim

@@ -7,19 +7,82 @@
 #endif
 
 #include <algorithm>
+#include <cstring>
+#include <iterator>
 
+#include "kernels/group_reader-inl.h"
 #include "kernels/panel_matmul-inl.h"
 #include "kernels/weight_kernels.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace quern::HWY_NAMESPACE {
 
-// A codec of a float type has a type Element, kept as [column][16 rows] when packed, and
+// A codec of a float type has a type Element, kept as [column][16 rows] when interleaved, and
 //   static VF Load(const Element* rows);      kLanes rows of a column
 
 // Columns that are summed before their sum is added to the row's: the same in all paths, and less
 // rounding error than one sum over thousands of columns.
 inline constexpr size_t kFloatChunk = 128;
+
+/// The interleaved columns of one group of a float type, chunk by chunk.
+template <class Element>
+class FloatGroupReader {
+ public:
+  HWY_INLINE void Start(const WeightMatrix& w, size_t group, size_t first_col) {
+    next_ = reinterpret_cast<const Element*>(w.data) + (group * w.n_cols + first_col) * kRowGroup;
+    interleaved_ = w.layout == WeightLayout::kInterleaved;
+    if (interleaved_) return;
+    cursors_.Start(w, group, w.n_cols * sizeof(Element), first_col * sizeof(Element));
+  }
+
+  /// The next n_cols columns, at most kFloatChunk: [n_cols][kRowGroup], valid until the next call.
+  HWY_INLINE const Element* Next(size_t n_cols) {
+    const Element* interleaved = next_;
+    next_ += n_cols * kRowGroup;
+    if (interleaved_) return interleaved;
+    PackNext(n_cols, here_);
+    return here_;
+  }
+
+  HWY_NOINLINE void PackNext(size_t n_cols, Element* to) {
+    constexpr size_t kCols = 16 / sizeof(Element);  // of a row's 16 bytes
+    const size_t whole_cols = n_cols / kCols * kCols;
+    const size_t n_bytes = n_cols * sizeof(Element);
+    for (size_t row = 0; row < kRowGroup; ++row) {
+      PrefetchWeights<false>(cursors_.rows()[row] + n_bytes, n_bytes);
+    }
+    for (size_t row = 0; row < kRowGroup; row += kLanes) {
+      const std::byte* const* rows = cursors_.rows() + row;
+      for (size_t col = 0; col < whole_cols; col += kCols) {
+        VU32 words[4];
+        LoadWords<1>(rows, col * sizeof(Element), words);
+        Element* column = to + col * kRowGroup + row;
+        for (const VU32 word : words) {
+          if constexpr (sizeof(Element) == 2) {
+            StoreHalves(word, column, column + kRowGroup);
+            column += 2 * kRowGroup;
+          } else {
+            hn::StoreU(hn::BitCast(DF(), word), DF(), column);
+            column += kRowGroup;
+          }
+        }
+      }
+      for (size_t col = whole_cols; col < n_cols; ++col) {
+        for (size_t lane = 0; lane < kLanes; ++lane) {
+          std::memcpy(to + col * kRowGroup + row + lane, rows[lane] + col * sizeof(Element),
+                      sizeof(Element));
+        }
+      }
+    }
+    cursors_.Advance(n_bytes);
+  }
+
+ private:
+  const Element* next_ = nullptr;
+  bool interleaved_ = true;
+  RowCursors<kFloatChunk * sizeof(Element)> cursors_;
+  alignas(64) Element here_[kFloatChunk * kRowGroup];
+};
 
 /// sums[v][t] += the product of one chunk: row vector v of `load(v, col)` with token t.
 template <size_t kVectors, size_t kTokens, class Load>
@@ -54,21 +117,24 @@ HWY_INLINE void AddChunk(Load load, size_t n_cols, const std::byte* x, size_t x_
 template <class Codec, size_t kVectors, size_t kTokens>
 HWY_INLINE void FusedFloatVectors(const MatMulArgs& args, size_t first) {
   using Element = typename Codec::Element;
-  const Element* rows[kVectors];
-  for (size_t v = 0; v < kVectors; ++v) {
-    const size_t group = (first + v) / kSlices;
-    rows[v] = reinterpret_cast<const Element*>(args.w.data) + group * kRowGroup * args.w.n_cols +
-              (first + v) % kSlices * kLanes;
-  }
   VF sums[kVectors][kTokens];
   for (auto& vector : sums) {
     for (VF& sum : vector) sum = hn::Zero(DF());
   }
+  FloatGroupReader<Element> readers[(kVectors + kSlices - 1) / kSlices];
+  for (size_t g = 0; g < std::size(readers); ++g) readers[g].Start(args.w, first / kSlices + g, 0);
   for (size_t col = 0; col < args.w.n_cols; col += kFloatChunk) {
-    AddChunk<kVectors, kTokens>(
-        [&](size_t v, size_t c) HWY_ATTR { return Codec::Load(rows[v] + (col + c) * kRowGroup); },
-        std::min(kFloatChunk, args.w.n_cols - col), args.x + col * sizeof(float), args.x_stride,
-        sums);
+    const size_t n_cols = std::min(kFloatChunk, args.w.n_cols - col);
+    const Element* groups[std::size(readers)];
+    for (size_t g = 0; g < std::size(readers); ++g) groups[g] = readers[g].Next(n_cols);
+    const Element* rows[kVectors];
+    for (size_t v = 0; v < kVectors; ++v) {
+      // `first` is a multiple of kVectors or else of one group's slices.
+      rows[v] = groups[v / kSlices] + (first + v) % kSlices * kLanes;
+    }
+    AddChunk<kVectors, kTokens>([&](size_t v, size_t c)
+                                    HWY_ATTR { return Codec::Load(rows[v] + c * kRowGroup); },
+                                n_cols, args.x + col * sizeof(float), args.x_stride, sums);
   }
   for (size_t v = 0; v < kVectors; ++v) {
     for (size_t t = 0; t < kTokens; ++t) {
@@ -102,10 +168,11 @@ struct FloatPanelKernel {
 
   static size_t XBytes(size_t cols) { return cols * sizeof(float); }
 
-  static void Unpack(const PackedMatrix& w, size_t group, size_t first_col, size_t n_cols,
+  static void Unpack(const WeightMatrix& w, size_t group, size_t first_col, size_t n_cols,
                      Panel& panel) {
-    const auto* columns = reinterpret_cast<const typename Codec::Element*>(w.data) +
-                          (group * w.n_cols + first_col) * kRowGroup;
+    FloatGroupReader<typename Codec::Element> reader;
+    reader.Start(w, group, first_col);
+    const auto* columns = reader.Next(n_cols);
     for (size_t col = 0; col < n_cols; ++col) {
       for (size_t row = 0; row < kRowGroup; row += kLanes) {
         hn::Store(Codec::Load(columns + col * kRowGroup + row), DF(), panel.w[col] + row);
@@ -150,27 +217,31 @@ void FloatMatMul(const MatMulArgs& args) {
                                 [&](auto n_tokens) { FusedFloatMatMul<Codec, n_tokens>(args); });
 }
 
-/// [row][column] to [column][16 rows]; missing rows become zeros.
+/// Interleaves the one group of `rows`.
 template <class Codec>
-void FloatPackGroup(size_t n_cols, size_t n_rows, const std::byte* rows, std::byte* packed) {
+void FloatPackGroup(const WeightMatrix& rows, std::byte* packed) {
   using Element = typename Codec::Element;
-  const auto* from = reinterpret_cast<const Element*>(rows);
+  FloatGroupReader<Element> reader;
+  reader.Start(rows, 0, 0);
   auto* to = reinterpret_cast<Element*>(packed);
-  for (size_t col = 0; col < n_cols; ++col) {
-    for (size_t row = 0; row < kRowGroup; ++row) {
-      to[col * kRowGroup + row] = row < n_rows ? from[row * n_cols + col] : Element{0};
-    }
+  for (size_t col = 0; col < rows.n_cols; col += kFloatChunk) {
+    reader.PackNext(std::min(kFloatChunk, rows.n_cols - col), to + col * kRowGroup);
   }
 }
 
 template <class Codec>
-void FloatDequantizeRow(size_t n_cols, const std::byte* packed, size_t row, float* out) {
-  const auto* columns = reinterpret_cast<const typename Codec::Element*>(packed);
-  const size_t first = row / kLanes * kLanes;
-  for (size_t col = 0; col < n_cols; ++col) {
-    alignas(64) float lanes[kLanes];
-    hn::Store(Codec::Load(columns + col * kRowGroup + first), DF(), lanes);
-    out[col] = lanes[row - first];
+void FloatDequantizeRow(const WeightMatrix& w, size_t row, float* out) {
+  const size_t first = row % kRowGroup / kLanes * kLanes;
+  FloatGroupReader<typename Codec::Element> reader;
+  reader.Start(w, row / kRowGroup, 0);
+  for (size_t col = 0; col < w.n_cols; col += kFloatChunk) {
+    const size_t n_cols = std::min(kFloatChunk, w.n_cols - col);
+    const auto* columns = reader.Next(n_cols);
+    for (size_t c = 0; c < n_cols; ++c) {
+      alignas(64) float lanes[kLanes];
+      hn::Store(Codec::Load(columns + c * kRowGroup + first), DF(), lanes);
+      out[col + c] = lanes[row % kLanes];
+    }
   }
 }
 

@@ -58,14 +58,18 @@ void PackGroup(GgmlType type, size_t n_cols, size_t n_rows, const std::byte* row
                std::byte* packed) {
   QUERN_DCHECK(n_rows >= 1 && n_rows <= kRowGroup);
   QUERN_DCHECK(n_cols % TraitsOf(type).block_elements == 0);
-  KernelsOf(type).pack_group(n_cols, n_rows, rows, packed);
+  KernelsOf(type).pack_group({.type = type,
+                              .layout = WeightLayout::kRows,
+                              .n_rows = n_rows,
+                              .n_cols = n_cols,
+                              .data = rows},
+                             packed);
 }
 
-void DequantizePackedRow(GgmlType type, size_t n_cols, const std::byte* packed, size_t row,
-                         float* out) {
-  QUERN_DCHECK(row < kRowGroup);
-  QUERN_DCHECK(n_cols % TraitsOf(type).block_elements == 0);
-  KernelsOf(type).dequantize_row(n_cols, packed, row, out);
+void DequantizeRow(const WeightMatrix& w, size_t row, float* out) {
+  QUERN_DCHECK(row < w.n_rows);
+  QUERN_DCHECK(w.n_cols % TraitsOf(w.type).block_elements == 0);
+  KernelsOf(w.type).dequantize_row(w, row, out);
 }
 
 size_t ActivationRowBytes(ActivationKind kind, size_t n_cols) {

@@ -31,10 +31,6 @@ size_t PackedGroupBytes(GgmlType type, size_t n_cols);
 void PackGroup(GgmlType type, size_t n_cols, size_t n_rows, const std::byte* rows,
                std::byte* packed);
 
-/// Dequantizes row `row` of a packed group to `n_cols` floats: the embedding look-up.
-void DequantizePackedRow(GgmlType type, size_t n_cols, const std::byte* packed, size_t row,
-                         float* out);
-
 /// Bytes of one activation row of this kind, a multiple of 64.
 size_t ActivationRowBytes(ActivationKind kind, size_t n_cols);
 
@@ -43,20 +39,35 @@ size_t ActivationRowBytes(ActivationKind kind, size_t n_cols);
 /// an infinity or NaN makes NaN of its products.
 void PrepareActivations(ActivationKind kind, const float* x, size_t n_cols, std::byte* row);
 
-/// A weight matrix as the kernels read it: groups of kRowGroup rows, one after the other.
-struct PackedMatrix {
+/// How a weight matrix lies in memory.
+enum class WeightLayout : uint8_t {
+  kInterleaved,  ///< groups of kRowGroup rows as PackGroup writes them, 64-byte aligned: fastest
+  kRows,         ///< as in a GGUF file, and interleaved block by block whenever it is read
+};
+
+/// A weight matrix as the kernels read it. What they compute does not depend on its layout.
+struct WeightMatrix {
   GgmlType type = GgmlType::kF32;
+  WeightLayout layout = WeightLayout::kInterleaved;
   size_t n_rows = 0;
   size_t n_cols = 0;
-  const std::byte* data = nullptr;  ///< 64-byte aligned, n_groups() * PackedGroupBytes
+  const std::byte* data = nullptr;
 
   size_t n_groups() const { return (n_rows + kRowGroup - 1) / kRowGroup; }
+  /// Rows that fill the last group up count only where they are there.
+  size_t n_bytes() const {
+    return (layout == WeightLayout::kInterleaved ? n_groups() * kRowGroup : n_rows) *
+           RowBytes(type, n_cols);
+  }
 };
+
+/// Dequantizes row `row` to `n_cols` floats: the embedding look-up.
+void DequantizeRow(const WeightMatrix& w, size_t row, float* out);
 
 /// out[t * out_stride + row] (+)= sum over k of w[row][k] * x[t][k], for the rows of groups
 /// [group_begin, group_end).
 struct MatMulArgs {
-  PackedMatrix w;
+  WeightMatrix w;
   size_t group_begin = 0;
   size_t group_end = 0;
   const std::byte* x = nullptr;  ///< activation rows of ActivationKindOf(w.type), 64-byte aligned

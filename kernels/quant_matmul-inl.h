@@ -11,6 +11,7 @@
 #include "hwy/cache_control.h"
 #include "kernels/activations.h"
 #include "kernels/dot-inl.h"
+#include "kernels/group_reader-inl.h"
 #include "kernels/panel_matmul-inl.h"
 #include "kernels/weight_kernels.h"
 
@@ -24,7 +25,7 @@ namespace quern::HWY_NAMESPACE {
 //     static constexpr int kZero;         the unsigned weight that means 0
 //     static constexpr bool kHasMin;      whether a minimum is added to each weight
 //     static constexpr size_t kScales;    scales per step of 32 columns: 1, or 2 for halves of 16
-//     static void Pack(const Block* const* rows, Packed& packed);
+//     static void Pack(const PackRows<Block>& rows, Packed& packed);
 //     Codec(const Packed& packed, size_t row);                      for rows row .. row+kLanes-1
 //     void Weights(size_t step, VU8* w) const;                      kStepGroups vectors
 //     VF Scale(size_t step, size_t half) const;
@@ -75,28 +76,27 @@ HWY_INLINE VF AddStep(const VI32* dots, Scales scale, Mins min, const Activation
 /// every token.
 template <class Codec, size_t kTokens>
 HWY_NOINLINE void FusedMatMul(const MatMulArgs& args) {
-  using Packed = typename Codec::Packed;
   constexpr size_t kHalfGroups = kStepGroups / Codec::kScales;
-  constexpr size_t kStepBytes = sizeof(Packed) / kStepsOf<Codec>;
+  constexpr size_t kStepBytes = sizeof(typename Codec::Packed) / kStepsOf<Codec>;
   // With 512 bits and one token, L1 has room for the weights to come: 8% faster than L2. Narrower
   // vectors are 20% faster with L2.
   constexpr bool kPrefetchToL1 = kTokens == 1 && kSlices == 1;
   const DF d;
   const size_t n_blocks = args.w.n_cols / Codec::kCols;
-  const auto* packed = reinterpret_cast<const Packed*>(args.w.data) + args.group_begin * n_blocks;
-  for (size_t group = args.group_begin; group < args.group_end; ++group, packed += n_blocks) {
+  for (size_t group = args.group_begin; group < args.group_end; ++group) {
+    GroupReader<Codec> reader(args.w, group, 0);
     VF sums[kSlices][kTokens];
     for (auto& slice : sums) {
       for (VF& sum : slice) sum = hn::Zero(d);
     }
     const std::byte* x_column = args.x;
     for (size_t block = 0; block < n_blocks; ++block) {
-      const auto* bytes = reinterpret_cast<const std::byte*>(packed + block);
+      const auto& packed = reader.Next();
       for (size_t slice = 0; slice < kSlices; ++slice) {
-        const Codec codec(packed[block], slice * kLanes);
+        const Codec codec(packed, slice * kLanes);
         const std::byte* x_step = x_column;
         for (size_t step = 0; step < kStepsOf<Codec>; ++step, x_step += sizeof(ActivationBlock)) {
-          if (slice == 0) PrefetchWeights<kPrefetchToL1>(bytes + step * kStepBytes, kStepBytes);
+          if (slice == 0) reader.template Prefetch<kPrefetchToL1>(step * kStepBytes, kStepBytes);
           VU8 w[kStepGroups];
           codec.Weights(step, w);
           VF scales[Codec::kScales];
@@ -156,17 +156,17 @@ struct QuantPanelKernel {
 
   static size_t XBytes(size_t cols) { return cols / kActivationBlock * sizeof(ActivationBlock); }
 
-  static void Unpack(const PackedMatrix& w, size_t group, size_t first_col, size_t n_cols,
+  static void Unpack(const WeightMatrix& w, size_t group, size_t first_col, size_t n_cols,
                      Panel& panel) {
     const DF d;
-    const auto* packed = reinterpret_cast<const typename Codec::Packed*>(w.data) +
-                         (group * w.n_cols + first_col) / Codec::kCols;
+    GroupReader<Codec> reader(w, group, first_col / Codec::kCols);
     size_t panel_step = 0;
     for (size_t block = 0; block < n_cols / Codec::kCols; ++block) {
-      PrefetchWeights<false>(packed + block, sizeof(typename Codec::Packed));
+      const auto& packed = reader.Next();
+      reader.template Prefetch<false>(0, sizeof(packed));
       for (size_t slice = 0; slice < kSlices; ++slice) {
         const size_t row = slice * kLanes;
-        const Codec codec(packed[block], row);
+        const Codec codec(packed, row);
         for (size_t step = 0; step < kStepsOf<Codec>; ++step) {
           const size_t to = panel_step + step;
           VU8 weights[kStepGroups];
@@ -312,40 +312,35 @@ void QuantMatMul(const MatMulArgs& args) {
   }
 }
 
-/// Interleaves up to kRowGroup GGUF rows block by block; missing rows become zeros.
+/// Interleaves the one group of `rows`.
 template <class Codec>
-void QuantPackGroup(size_t n_cols, size_t n_rows, const std::byte* rows, std::byte* packed) {
-  using Block = typename Codec::Block;
-  static_assert(sizeof(typename Codec::Packed) == kRowGroup * sizeof(Block));
-  const Block zero = {};
-  const size_t n_blocks = n_cols / Codec::kCols;
+void QuantPackGroup(const WeightMatrix& rows, std::byte* packed) {
+  GroupReader<Codec> reader(rows, 0, 0);
   auto* to = reinterpret_cast<typename Codec::Packed*>(packed);
+  const size_t n_blocks = rows.n_cols / Codec::kCols;
   for (size_t block = 0; block < n_blocks; ++block) {
-    const Block* from[kRowGroup];
-    for (size_t row = 0; row < kRowGroup; ++row) {
-      from[row] =
-          row < n_rows ? reinterpret_cast<const Block*>(rows) + row * n_blocks + block : &zero;
-    }
-    Codec::Pack(from, to[block]);
+    PrefetchWeights<false>(rows.data + (n_blocks + block) * sizeof(*to),
+                           sizeof(*to));  // next group
+    reader.PackNext(to[block]);
   }
 }
 
 template <class Codec>
-void QuantDequantizeRow(size_t n_cols, const std::byte* packed, size_t row, float* out) {
+void QuantDequantizeRow(const WeightMatrix& w, size_t row, float* out) {
   using Kernel = QuantPanelKernel<Codec>;
-  const PackedMatrix w{.type = {}, .n_rows = kRowGroup, .n_cols = n_cols, .data = packed};
+  const size_t lane = row % kRowGroup;
   typename Kernel::Panel panel;
-  for (size_t col = 0; col < n_cols; col += Kernel::kPanelCols) {
-    const size_t panel_cols = std::min(Kernel::kPanelCols, n_cols - col);
-    Kernel::Unpack(w, 0, col, panel_cols, panel);
+  for (size_t col = 0; col < w.n_cols; col += Kernel::kPanelCols) {
+    const size_t panel_cols = std::min(Kernel::kPanelCols, w.n_cols - col);
+    Kernel::Unpack(w, row / kRowGroup, col, panel_cols, panel);
     for (size_t i = 0; i < panel_cols; ++i) {
       const size_t step = i / kActivationBlock;
       const size_t in_step = i % kActivationBlock;
       const size_t half = in_step * Codec::kScales / kActivationBlock;
       const int q =
-          panel.w[step][in_step / 4][4 * row + in_step % 4] - (Codec::kZero + Kernel::kMoved);
-      float value = panel.scale[step][half][row] * static_cast<float>(q);
-      if constexpr (Codec::kHasMin) value += panel.min[step][half][row];
+          panel.w[step][in_step / 4][4 * lane + in_step % 4] - (Codec::kZero + Kernel::kMoved);
+      float value = panel.scale[step][half][lane] * static_cast<float>(q);
+      if constexpr (Codec::kHasMin) value += panel.min[step][half][lane];
       out[col + i] = value;
     }
   }

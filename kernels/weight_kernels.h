@@ -7,11 +7,11 @@
 
 namespace quern {
 
-/// One weight type's kernels on one SIMD target; see MatMul, PackGroup and DequantizePackedRow.
+/// One weight type's kernels on one SIMD target; see MatMul, PackGroup and DequantizeRow.
 struct WeightKernels {
   void (*mat_mul)(const MatMulArgs& args);
-  void (*pack_group)(size_t n_cols, size_t n_rows, const std::byte* rows, std::byte* packed);
-  void (*dequantize_row)(size_t n_cols, const std::byte* packed, size_t row, float* out);
+  void (*pack_group)(const WeightMatrix& rows, std::byte* packed);
+  void (*dequantize_row)(const WeightMatrix& w, size_t row, float* out);
 };
 
 // Each returns its type's kernels for the chosen target.

@@ -53,7 +53,8 @@ ChatTemplate::ChatTemplate(std::string name, std::string source, std::string bos
     : name_(std::move(name)),
       bos_(std::move(bos)),
       eos_(std::move(eos)),
-      sandbox_(std::make_unique<Sandbox>(Renderer(std::move(source)), limits)) {}
+      source_(std::move(source)),
+      sandbox_(std::make_unique<Sandbox>(Renderer(source_), limits)) {}
 
 Result<ChatTemplate> ChatTemplate::Parse(std::string source, std::string bos, std::string eos,
                                          SandboxLimits limits) {

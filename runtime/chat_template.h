@@ -39,6 +39,8 @@ class ChatTemplate {
   Result<std::string> Render(std::span<const ChatMessage> messages, bool add_generation_prompt,
                              Time now = std::chrono::system_clock::now()) const;
 
+  const std::string& source() const { return source_; }
+
  private:
   ChatTemplate(std::string name, std::string source, std::string bos, std::string eos,
                SandboxLimits limits);
@@ -47,6 +49,7 @@ class ChatTemplate {
   std::string name_;  ///< what errors call it
   std::string bos_;
   std::string eos_;
+  std::string source_;
   std::unique_ptr<Sandbox> sandbox_;
 };
 

@@ -3,15 +3,18 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <string>
 #include <thread>
 
+#include "runtime/cgroup.h"
+
 namespace quern {
 namespace {
 
-std::string FirstLine(const std::string& path) {
+std::string FirstLine(const std::filesystem::path& path) {
   std::ifstream file(path);
   std::string line;
   std::getline(file, line);
@@ -24,38 +27,25 @@ int AffinityCpus() {
   return static_cast<int>(std::thread::hardware_concurrency());
 }
 
-/// The process's path in the hierarchy whose /proc/self/cgroup line has this prefix ("0::" for v2).
-std::string CgroupPath(std::string_view prefix) {
-  std::ifstream file("/proc/self/cgroup");
-  for (std::string line; std::getline(file, line);) {
-    const size_t at = line.find(prefix);
-    if (at != std::string::npos) return line.substr(at + prefix.size());
-  }
-  return "/";
-}
-
-/// The tightest limit on the way from the process's group up to the root: each level may set its
-/// own.
+/// The tightest limit on the way from the process's group up to the root.
 int CgroupV2Cpus() {
   int least = 0;
-  std::string path = CgroupPath("0::");
-  while (true) {
-    const int cpus = CpusOfCpuMax(FirstLine("/sys/fs/cgroup" + path + "/cpu.max"));
+  for (const std::filesystem::path& folder : CgroupFolders("/", "")) {
+    const int cpus = CpusOfCpuMax(FirstLine(folder / "cpu.max"));
     if (cpus > 0) least = least == 0 ? cpus : std::min(least, cpus);
-    const size_t slash = path.find_last_of('/');
-    if (path.size() <= 1 || slash == std::string::npos) return least;
-    path.resize(slash);
   }
+  return least;
 }
 
 int CgroupV1Cpus() {
-  const std::string base = "/sys/fs/cgroup/cpu";
-  for (const std::string& path : {CgroupPath(":cpu,cpuacct:"), std::string("/")}) {
-    const std::string quota = FirstLine(base + path + "/cpu.cfs_quota_us");
-    const std::string period = FirstLine(base + path + "/cpu.cfs_period_us");
-    if (!quota.empty() && quota[0] != '-') return CpusOfCpuMax(quota + " " + period);
+  int least = 0;
+  for (const std::filesystem::path& folder : CgroupFolders("/", "cpu")) {
+    const std::string quota = FirstLine(folder / "cpu.cfs_quota_us");
+    const std::string period = FirstLine(folder / "cpu.cfs_period_us");
+    const int cpus = CpusOfCpuMax(quota + " " + period);
+    if (cpus > 0) least = least == 0 ? cpus : std::min(least, cpus);
   }
-  return 0;
+  return least;
 }
 
 }  // namespace

@@ -1,65 +1,45 @@
-// The loop that turns requests into tokens: forms batches of decoding rows and prompt chunks,
-// samples, and emits.
+// The loop that turns requests into tokens: admits requests, forms batches of decoding rows and
+// prompt chunks, and tells what came of them.
 #pragma once
 
-#include <cstdint>
-#include <functional>
+#include <cstddef>
 #include <memory>
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "gguf/result.h"
 #include "kernels/attention.h"
+#include "runtime/engine_status.h"
+#include "runtime/generate.h"
 #include "runtime/model.h"
-#include "runtime/sampler.h"
-#include "runtime/thread_team.h"
 
 namespace quern {
 
 struct EngineOptions {
-  size_t n_ctx = 4096;        ///< positions of the KV pool, shared by all sequences
+  size_t n_ctx = 4096;  ///< most tokens of one request
+  /// Positions of the KV pool, which all share; at least, and by default, n_ctx.
+  size_t kv_tokens = 0;
+  size_t max_running = 4096;  ///< most requests that run together
   int n_threads = 0;          ///< 0: AvailableThreads()
-  size_t chunk_tokens = 512;  ///< most prompt tokens in one step
-  KvType kv_type = KvType::kF16;
+  size_t chunk_tokens = 512;  ///< most rows of one step
+  KvTypes kv_types{};
+  /// How many times as long a step may take for reading prompts beside running answers; 0: no
+  /// limit.
+  double max_stretch = 0;
+  double max_step_seconds = 0;  ///< about the longest step of reading prompts; 0: no limit
 };
-
-enum class FinishReason : uint8_t { kStop, kLength, kCancelled };
-
-struct GenerateRequest {
-  std::vector<Token> prompt;  ///< at least one token
-  size_t max_tokens = 0;      ///< 0: as many as the context holds
-  SamplingParams sampling;
-  std::vector<std::string> stop;  ///< texts that end the answer; they are not part of it
-  bool ignore_eos = false;
-};
-
-/// Counts and times of one request.
-struct GenerateStats {
-  size_t prompt_tokens = 0;
-  size_t cached_tokens = 0;  ///< of the prompt, taken from pages already computed
-  size_t generated_tokens = 0;
-  double prefill_seconds = 0;
-  double decode_seconds = 0;
-};
-
-/// What one step adds to an answer.
-struct GenerateEvent {
-  SampledToken token;
-  std::string text;  ///< whole UTF-8; may be empty while a sequence or a stop text is incomplete
-  bool finished = false;
-  FinishReason finish_reason = FinishReason::kStop;
-  GenerateStats stats;  ///< of the request so far
-};
-
-using RequestId = uint64_t;
-using EventSink = std::function<void(const GenerateEvent&)>;
 
 /// One thread owns an engine. The answer to a request does not depend on what else runs beside it.
+///
+/// Requests are admitted in order of arrival, as soon as the pool has pages for their prompt; only
+/// those whose prompt is being read for another let others pass. They take more pages as their
+/// answers grow. When none is left, the request that was admitted last is put back in the line, and
+/// later goes on where it stood: its tokens are run again, which gives the same bits. A request
+/// alone has all of the pool, so the one that was admitted first always goes on, and every request
+/// ends.
 class Engine {
  public:
   static Result<std::unique_ptr<Engine>> Create(std::shared_ptr<const Model> model,
-                                                const EngineOptions& options);
+                                                EngineOptions options);
   ~Engine();
 
   /// Whether Submit would take this request. Errors: kInvalidArgument for an empty prompt, a token
@@ -81,6 +61,10 @@ class Engine {
   Result<std::string> Generate(GenerateRequest request, const EventSink& sink = nullptr);
 
   const Model& model() const;
+  const EngineOptions& options() const;  ///< with the defaults filled in
+
+  /// What it holds and has done. Like Step, of the engine's thread alone.
+  EngineStatus status() const;
 
  private:
   struct Impl;

@@ -45,12 +45,12 @@ using Widths = std::array<size_t, kKinds.size()>;
 
 Widths WidestInputs(const Model& model) {
   Widths widths{};
-  const auto count = [&](const PackedMatrix& w) {
+  const auto count = [&](const WeightMatrix& w) {
     size_t& widest = widths[static_cast<size_t>(ActivationKindOf(w.type))];
     widest = std::max(widest, w.n_cols);
   };
   for (const LayerWeights& layer : model.layers()) {
-    for (const PackedMatrix* w : layer.Matrices()) count(*w);
+    for (const WeightMatrix* w : layer.Matrices()) count(*w);
   }
   count(model.output());
   return widths;
@@ -83,7 +83,7 @@ class ActivationBuffer {
 /// A product of the current input with one matrix: out[row * out_stride + i] (+)= w[i] .
 /// input[row].
 struct Product {
-  const PackedMatrix& w;
+  const WeightMatrix& w;
   float* out;
   size_t out_stride;
   bool accumulate;
@@ -98,9 +98,9 @@ struct AttentionTile {
 };
 
 /// Which forms of input a set of matrices needs, as a bit per kind.
-unsigned KindsOf(std::initializer_list<const PackedMatrix*> matrices) {
+unsigned KindsOf(std::initializer_list<const WeightMatrix*> matrices) {
   unsigned kinds = 0;
-  for (const PackedMatrix* w : matrices)
+  for (const WeightMatrix* w : matrices)
     kinds |= 1U << static_cast<unsigned>(ActivationKindOf(w->type));
   return kinds;
 }
@@ -207,11 +207,13 @@ struct Executor::Impl {
   std::vector<Token> tokens;
   std::vector<size_t> positions;
   std::vector<AttentionTile> tiles;
-  std::vector<size_t> wanted;  ///< rows whose logits are wanted
+  std::vector<size_t> wanted;  ///< rows whose logits are wanted, then those of hidden states
+  size_t n_logits = 0;         ///< how many of them are of the first kind
   size_t most_splits = 1;
   bool split_attention = false;
   AlignedBuffer<float> split_states;  ///< [rows][n_head][most_splits][state_floats]
   AlignedBuffer<float> logits;
+  AlignedBuffer<float> hidden;
 
   /// The next chunk of each phase that threads share out dynamically: a neighbour that takes half
   /// of one core must not make the others wait.
@@ -233,7 +235,11 @@ std::span<const float> Executor::Forward(std::span<const BatchPart> parts) {
   impl.Plan(parts);
   impl.team->Run([&](TeamMember& member) { impl.Run(member); });
   for (const BatchPart& part : parts) part.sequence->Advance(part.tokens.size());
-  return {impl.logits.data(), impl.wanted.size() * impl.hp.n_vocab};
+  return {impl.logits.data(), impl.n_logits * impl.hp.n_vocab};
+}
+
+std::span<const float> Executor::hidden() const {
+  return {impl_->hidden.data(), (impl_->wanted.size() - impl_->n_logits) * impl_->hp.n_embd};
 }
 
 void Executor::Impl::Plan(std::span<const BatchPart> parts) {
@@ -241,6 +247,7 @@ void Executor::Impl::Plan(std::span<const BatchPart> parts) {
   positions.clear();
   tiles.clear();
   wanted.clear();
+  n_logits = 0;
   most_splits = 1;
   for (const BatchPart& part : parts) {
     const size_t first_row = tokens.size();
@@ -250,8 +257,11 @@ void Executor::Impl::Plan(std::span<const BatchPart> parts) {
     for (size_t i = 0; i < n; ++i) {
       tokens.push_back(part.tokens[i]);
       positions.push_back(n_past + i);
-      if (i + part.n_logits >= n) wanted.push_back(first_row + i);
+      if (i + part.n_logits + part.n_hidden >= n) wanted.push_back(first_row + i);
     }
+    QUERN_DCHECK(part.n_logits == 0 ||
+                 (part.n_hidden == 0 && n_logits == wanted.size() - part.n_logits));
+    n_logits += part.n_logits;
     for (size_t i = 0; i < n; i += kTileTokens) {
       tiles.push_back({part.sequence, first_row + i, std::min(kTileTokens, n - i), n_past + i});
     }
@@ -266,9 +276,9 @@ void Executor::Impl::Plan(std::span<const BatchPart> parts) {
   split_attention = most_splits > 1 && n_tasks < 4 * static_cast<size_t>(team->n_threads()) &&
                     states <= kMostSplitFloats;
   if (split_attention && split_states.size() < states) split_states = AlignedBuffer<float>(states);
-  if (logits.size() < wanted.size() * hp.n_vocab) {
-    logits = AlignedBuffer<float>(wanted.size() * hp.n_vocab);
-  }
+  if (logits.size() < n_logits * hp.n_vocab) logits = AlignedBuffer<float>(n_logits * hp.n_vocab);
+  const size_t hidden_floats = (wanted.size() - n_logits) * hp.n_embd;
+  if (hidden.size() < hidden_floats) hidden = AlignedBuffer<float>(hidden_floats);
   for (std::atomic<size_t>& phase : phases) phase.store(0, std::memory_order_relaxed);
 }
 
@@ -285,14 +295,12 @@ void Executor::Impl::Run(TeamMember& member) {
 /// before rounding.
 void Executor::Impl::Embed(Worker& worker) {
   worker.Enter(StepOp::kEmbed);
-  const PackedMatrix& embd = model->token_embd();
-  const size_t group_bytes = PackedGroupBytes(embd.type, embd.n_cols);
+  const WeightMatrix& embd = model->token_embd();
   const size_t n_pairs = hp.n_rot / 2;
   const auto [begin, end] = worker.member.Share(tokens.size());
   for (size_t row = begin; row < end; ++row) {
     const auto token = static_cast<size_t>(tokens[row]);
-    DequantizePackedRow(embd.type, embd.n_cols, embd.data + token / kRowGroup * group_bytes,
-                        token % kRowGroup, x.data() + row * hp.n_embd);
+    DequantizeRow(embd, token, x.data() + row * hp.n_embd);
     for (size_t i = 0; i < n_pairs; ++i) {
       const double angle = static_cast<double>(positions[row]) * hp.rope_freqs[i];
       cos.data()[row * n_pairs + i] = static_cast<float>(std::cos(angle));
@@ -330,8 +338,8 @@ void Executor::Impl::Layer(Worker& worker, size_t index) {
 
   input = Prepare(worker, x.data(), n_rows, hp.n_embd, layer.ffn_norm.data(),
                   KindsOf({&layer.ffn_gate, &layer.ffn_up}));
-  const PackedMatrix& gate_w = layer.ffn_gate;
-  const PackedMatrix& up_w = layer.ffn_up;
+  const WeightMatrix& gate_w = layer.ffn_gate;
+  const WeightMatrix& up_w = layer.ffn_up;
   worker.Enter(StepOp::kFfnGateUp);
   ForEachChunk(worker, gate_w.n_groups(), 2, [&](size_t begin, size_t end) {
     for (const auto& [w, out] : {std::pair{&gate_w, gate.data()}, std::pair{&up_w, up.data()}}) {
@@ -370,14 +378,14 @@ void Executor::Impl::RotateAndStore(Worker& worker, size_t layer) {
     Rope(hp.rope_style, row_cos, row_sin, group, hd, hp.n_rot, q_heads);
     Rope(hp.rope_style, row_cos, row_sin, 1, hd, hp.n_rot, k_head);
     std::byte* page = tiles[tile].sequence->page_table()[positions[row] / kPageTokens];
-    StoreKv(pool->type(), k_head, v.data() + row * kv_width + head * hd, hd,
+    StoreKv(pool->types(), k_head, v.data() + row * kv_width + head * hd, hd,
             positions[row] % kPageTokens, page + pool->Offset(layer, head));
   }
 }
 
 AttentionArgs Executor::Impl::ArgsOf(size_t layer, const AttentionTile& tile,
                                      size_t head_kv) const {
-  return {.type = pool->type(),
+  return {.types = pool->types(),
           .head_dim = hp.head_dim,
           .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(hp.head_dim))),
           .q = q.data() + tile.row * q_width + head_kv * group * hp.head_dim,
@@ -458,7 +466,7 @@ void Executor::Impl::AttendSplits(Worker& worker, size_t layer) {
   }
 }
 
-/// Moves the rows whose logits are wanted to the front: nothing else is needed after the last
+/// Moves the rows that are wanted to the front: nothing else is needed after the last
 /// attention.
 void Executor::Impl::KeepWanted(Worker& worker) {
   if (wanted.size() < tokens.size()) {
@@ -476,11 +484,17 @@ void Executor::Impl::KeepWanted(Worker& worker) {
   worker.n_rows = wanted.size();
 }
 
-/// Final norm and output matrix.
+/// Final norm, and output matrix for the rows whose logits are wanted.
 void Executor::Impl::Output(Worker& worker) {
-  if (worker.n_rows == 0) return;
   worker.layer = StepTrace::kNoLayer;
-  const PackedMatrix& output = model->output();
+  const auto [begin, end] = worker.member.Share(worker.n_rows - n_logits);
+  for (size_t i = begin; i < end; ++i) {
+    RmsNorm(x.data() + (n_logits + i) * hp.n_embd, model->output_norm().data(), hp.n_embd,
+            hp.rms_eps, hidden.data() + i * hp.n_embd);
+  }
+  worker.n_rows = n_logits;
+  if (worker.n_rows == 0) return;
+  const WeightMatrix& output = model->output();
   const Activations input = Prepare(worker, x.data(), worker.n_rows, hp.n_embd,
                                     model->output_norm().data(), KindsOf({&output}));
   Multiply(worker, StepOp::kOutput, input, worker.n_rows,

@@ -18,7 +18,8 @@ namespace quern {
 struct BatchPart {
   Sequence* sequence;
   std::span<const Token> tokens;
-  size_t n_logits;  ///< logits are wanted for the last this many tokens
+  size_t n_logits;      ///< logits are wanted for the last this many tokens
+  size_t n_hidden = 0;  ///< or, with no logits, the hidden states that logits are computed from
 };
 
 class Executor {
@@ -30,8 +31,12 @@ class Executor {
 
   /// Runs all parts in one step and advances their sequences; each has reserved its pages and
   /// occurs once. Returns the logits rows wanted, [rows][n_vocab], in order of parts; valid until
-  /// the next call.
+  /// the next call. Parts that want hidden states stand after those that want logits.
   std::span<const float> Forward(std::span<const BatchPart> parts);
+
+  /// The hidden states that the last call was asked for, after the final norm: [rows][n_embd], in
+  /// order of parts.
+  std::span<const float> hidden() const;
 
   /// From now on every step is recorded in `trace`, which was made for the team's threads; null
   /// ends that.

@@ -215,7 +215,7 @@ Result<HParams> HParams::Load(const GgufFile& file) {
 }
 
 MemoryEstimate EstimateMemory(const GgufFile& file, const HParams& hparams, size_t n_ctx,
-                              KvType kv_type) {
+                              KvTypes kv_types) {
   MemoryEstimate estimate;
   for (const TensorInfo& tensor : file.tensors()) {
     // Packed rows come in groups of kRowGroup, the last one padded.
@@ -224,7 +224,7 @@ MemoryEstimate EstimateMemory(const GgufFile& file, const HParams& hparams, size
   }
   const uint64_t n_pages = (n_ctx + kPageTokens - 1) / kPageTokens;
   estimate.kv_cache =
-      n_pages * hparams.n_layer * hparams.n_head_kv * KvHeadPageBytes(kv_type, hparams.head_dim);
+      n_pages * hparams.n_layer * hparams.n_head_kv * KvHeadPageBytes(kv_types, hparams.head_dim);
   // Floats of a prompt chunk of 512 rows (residual, Q, K, V, attention, gate, up), one row of
   // logits, and code and libraries.
   constexpr uint64_t kChunk = 512;

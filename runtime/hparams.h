@@ -41,6 +41,6 @@ struct MemoryEstimate {
 };
 
 MemoryEstimate EstimateMemory(const GgufFile& file, const HParams& hparams, size_t n_ctx,
-                              KvType kv_type);
+                              KvTypes kv_types);
 
 }  // namespace quern

@@ -9,11 +9,11 @@
 
 namespace quern {
 
-Result<KvPool> KvPool::Create(const HParams& hparams, KvType type, size_t n_pages) {
+Result<KvPool> KvPool::Create(const HParams& hparams, KvTypes types, size_t n_pages) {
   KvPool pool;
-  pool.type_ = type;
+  pool.types_ = types;
   pool.n_head_kv_ = hparams.n_head_kv;
-  pool.head_bytes_ = KvHeadPageBytes(type, hparams.head_dim);
+  pool.head_bytes_ = KvHeadPageBytes(types, hparams.head_dim);
   pool.page_bytes_ = pool.head_bytes_ * hparams.n_head_kv * hparams.n_layer;
   constexpr size_t kMostPages = std::numeric_limits<PageId>::max();
   if (n_pages == 0 || n_pages > kMostPages ||
@@ -38,7 +38,7 @@ Result<KvPool> KvPool::Create(const HParams& hparams, KvType type, size_t n_page
 }
 
 KvPool::KvPool(KvPool&& other) noexcept
-    : type_(other.type_),
+    : types_(other.types_),
       n_head_kv_(other.n_head_kv_),
       head_bytes_(other.head_bytes_),
       page_bytes_(other.page_bytes_),

@@ -22,12 +22,12 @@ class KvPool {
   using PageId = uint32_t;
 
   /// Errors: kOutOfMemory with the bytes that were asked for.
-  static Result<KvPool> Create(const HParams& hparams, KvType type, size_t n_pages);
+  static Result<KvPool> Create(const HParams& hparams, KvTypes types, size_t n_pages);
   KvPool(KvPool&& other) noexcept;
   KvPool& operator=(KvPool&&) = delete;
   ~KvPool();
 
-  KvType type() const { return type_; }
+  KvTypes types() const { return types_; }
   size_t n_pages() const { return references_.size(); }
   size_t n_free() const { return free_.size(); }
   size_t page_bytes() const { return page_bytes_; }
@@ -47,7 +47,7 @@ class KvPool {
 
  private:
   KvPool() = default;
-  KvType type_ = KvType::kF16;
+  KvTypes types_;
   size_t n_head_kv_ = 0;
   size_t head_bytes_ = 0;
   size_t page_bytes_ = 0;

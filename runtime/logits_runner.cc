@@ -28,7 +28,7 @@ LogitsRunner::LogitsRunner(std::shared_ptr<const Model> model, const LogitsOptio
 Result<std::unique_ptr<LogitsRunner>> LogitsRunner::Create(std::shared_ptr<const Model> model,
                                                            const LogitsOptions& options) {
   const size_t n_pages = PagesFor(options.n_ctx);
-  auto pool = KvPool::Create(model->hparams(), options.kv_type, n_pages);
+  auto pool = KvPool::Create(model->hparams(), options.kv_types, n_pages);
   if (!pool) return Propagate(pool);
   return std::unique_ptr<LogitsRunner>(
       new LogitsRunner(std::move(model), options, std::move(*pool)));

@@ -18,7 +18,7 @@ struct LogitsOptions {
   size_t n_ctx = 4096;        ///< most tokens of one text
   int n_threads = 0;          ///< 0: AvailableThreads()
   size_t chunk_tokens = 512;  ///< tokens of one step; fewer where logits would take more than 64 MB
-  KvType kv_type = KvType::kF16;
+  KvTypes kv_types{};
 };
 
 class LogitsRunner {

@@ -19,7 +19,13 @@ class ModelLoader {
   Status Load(const LoadOptions& options) {
     if (Status status = LoadVocabulary(); !status) return status;
     if (Status status = CheckTensors(); !status) return status;
-    return Pack(options);
+    if (options.mode == LoadMode::kPack) {
+      if (Status status = Pack(options); !status) return status;
+    } else {
+      UseInPlace();
+    }
+    if (tied_) model_.output_ = model_.token_embd_;
+    return {};
   }
 
   Status CheckTensors(const HParams& hparams) {
@@ -31,7 +37,7 @@ class ModelLoader {
   /// A matrix of the file and where the model keeps it.
   struct Pending {
     const TensorInfo* tensor;
-    PackedMatrix* matrix;
+    WeightMatrix* matrix;
   };
 
   Status LoadVocabulary() {
@@ -104,10 +110,10 @@ class ModelLoader {
     return nullptr;
   }
 
-  void Matrix(const std::string& name, uint64_t n_rows, uint64_t n_cols, PackedMatrix* matrix) {
+  void Matrix(const std::string& name, uint64_t n_rows, uint64_t n_cols, WeightMatrix* matrix) {
     const TensorInfo* tensor = Find(name, n_rows, n_cols);
     if (tensor == nullptr) return;
-    *matrix = {tensor->type, n_rows, n_cols, nullptr};
+    *matrix = {.type = tensor->type, .n_rows = n_rows, .n_cols = n_cols};
     pending_.push_back({tensor, matrix});
   }
 
@@ -129,10 +135,18 @@ class ModelLoader {
     }
   }
 
+  void UseInPlace() {
+    model_.file_ = file_;
+    for (const Pending& pending : pending_) {
+      pending.matrix->layout = WeightLayout::kRows;
+      pending.matrix->data = pending.tensor->data.data();
+    }
+  }
+
   Status Pack(const LoadOptions& options) {
     size_t bytes = 0;
     for (const Pending& pending : pending_)
-      bytes += WeightArena::Rounded(PackedBytes(*pending.matrix));
+      bytes += WeightArena::Rounded(pending.matrix->n_bytes());
     Result<WeightArena> arena = WeightArena::Create(bytes);
     if (!arena) return Propagate(arena);
     model_.arena_.emplace(std::move(*arena));
@@ -140,7 +154,7 @@ class ModelLoader {
     ThreadTeam team(options.n_threads > 0 ? options.n_threads : AvailableThreads());
     size_t done = 0;
     for (const Pending& pending : pending_) {
-      std::byte* packed = model_.arena_->Allocate(PackedBytes(*pending.matrix));
+      std::byte* packed = model_.arena_->Allocate(pending.matrix->n_bytes());
       pending.matrix->data = packed;
       PackMatrix(team, *pending.tensor, *pending.matrix, packed);
       done += pending.tensor->data.size();
@@ -149,15 +163,10 @@ class ModelLoader {
                          static_cast<double>(std::max<size_t>(bytes, 1)));
       }
     }
-    if (tied_) model_.output_ = model_.token_embd_;
     return {};
   }
 
-  static size_t PackedBytes(const PackedMatrix& matrix) {
-    return matrix.n_groups() * PackedGroupBytes(matrix.type, matrix.n_cols);
-  }
-
-  void PackMatrix(ThreadTeam& team, const TensorInfo& tensor, const PackedMatrix& matrix,
+  void PackMatrix(ThreadTeam& team, const TensorInfo& tensor, const WeightMatrix& matrix,
                   std::byte* packed) {
     const size_t group_bytes = PackedGroupBytes(matrix.type, matrix.n_cols);
     const size_t row_bytes = RowBytes(matrix.type, matrix.n_cols);
@@ -199,16 +208,39 @@ Status Model::CheckTensors(const GgufFile& file, const HParams& hparams) {
   return ModelLoader(file, unfinished).CheckTensors(hparams);
 }
 
+std::vector<const WeightMatrix*> Model::Matrices() const {
+  std::vector<const WeightMatrix*> matrices = {&token_embd_};
+  for (const LayerWeights& layer : layers_) {
+    const auto of_layer = layer.Matrices();
+    matrices.insert(matrices.end(), of_layer.begin(), of_layer.end());
+  }
+  if (output_.data != token_embd_.data) matrices.push_back(&output_);
+  return matrices;
+}
+
+size_t Model::weight_bytes() const {
+  size_t n_bytes = 0;
+  for (const WeightMatrix* matrix : Matrices()) n_bytes += matrix->n_bytes();
+  return n_bytes;
+}
+
 size_t Model::bytes_per_token() const {
   const bool tied = output_.data == token_embd_.data;
-  const size_t group_bytes = PackedGroupBytes(token_embd_.type, token_embd_.n_cols);
-  return weights().size() - (tied ? 0 : token_embd_.n_groups() * group_bytes);
+  return weight_bytes() - (tied ? 0 : token_embd_.n_bytes());
+}
+
+size_t Model::n_params() const {
+  const bool tied = output_.data == token_embd_.data;
+  size_t n = macs_per_token() + output_norm_.size();
+  if (!tied) n += token_embd_.n_rows * token_embd_.n_cols;
+  for (const LayerWeights& layer : layers_) n += layer.attn_norm.size() + layer.ffn_norm.size();
+  return n;
 }
 
 size_t Model::macs_per_token() const {
   size_t macs = output_.n_rows * output_.n_cols;
   for (const LayerWeights& layer : layers_) {
-    for (const PackedMatrix* w : layer.Matrices()) macs += w->n_rows * w->n_cols;
+    for (const WeightMatrix* w : layer.Matrices()) macs += w->n_rows * w->n_cols;
   }
   return macs;
 }
@@ -219,9 +251,13 @@ std::vector<Token> Model::EncodePrompt(std::string_view text) const {
   return tokenizer_->Encode(text, {.add_special = !has_bos, .parse_special = true});
 }
 
-Result<std::vector<Token>> Model::EncodeChat(std::span<const ChatMessage> messages) const {
+Result<std::string> Model::RenderChat(std::span<const ChatMessage> messages) const {
   if (!chat_template_) return Fail(ErrorCode::kUnsupported, "the model has no chat template");
-  Result<std::string> text = chat_template_->Render(messages, /*add_generation_prompt=*/true);
+  return chat_template_->Render(messages, /*add_generation_prompt=*/true);
+}
+
+Result<std::vector<Token>> Model::EncodeChat(std::span<const ChatMessage> messages) const {
+  Result<std::string> text = RenderChat(messages);
   if (!text) return Propagate(text);
   return EncodePrompt(*text);
 }

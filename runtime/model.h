@@ -20,32 +20,40 @@
 
 namespace quern {
 
+/// Where a model keeps its weights.
+enum class LoadMode : uint8_t {
+  kMmap,  ///< in the file's mapping: ready at once, in memory that processes share
+  kPack,  ///< in memory of its own, in the layout that runs fastest
+};
+
 struct LoadOptions {
+  LoadMode mode = LoadMode::kMmap;
   int n_threads = 0;  ///< 0: AvailableThreads()
-  std::function<void(double)>
-      progress;  ///< called with the share done, 0 to 1, from the loading thread
+  /// With kPack, called with the share done, 0 to 1, from the loading thread.
+  std::function<void(double)> progress = nullptr;
 };
 
 /// Weights of one decoder layer, in GGUF's words. Matrices are [out rows][in columns].
 struct LayerWeights {
   std::vector<float> attn_norm;  ///< [n_embd]
-  PackedMatrix attn_q;           ///< [n_head * head_dim][n_embd]
-  PackedMatrix attn_k;           ///< [n_head_kv * head_dim][n_embd]
-  PackedMatrix attn_v;           ///< [n_head_kv * head_dim][n_embd]
-  PackedMatrix attn_output;      ///< [n_embd][n_head * head_dim]
+  WeightMatrix attn_q;           ///< [n_head * head_dim][n_embd]
+  WeightMatrix attn_k;           ///< [n_head_kv * head_dim][n_embd]
+  WeightMatrix attn_v;           ///< [n_head_kv * head_dim][n_embd]
+  WeightMatrix attn_output;      ///< [n_embd][n_head * head_dim]
   std::vector<float> ffn_norm;   ///< [n_embd]
-  PackedMatrix ffn_gate;         ///< [n_ff][n_embd]
-  PackedMatrix ffn_up;           ///< [n_ff][n_embd]
-  PackedMatrix ffn_down;         ///< [n_embd][n_ff]
+  WeightMatrix ffn_gate;         ///< [n_ff][n_embd]
+  WeightMatrix ffn_up;           ///< [n_ff][n_embd]
+  WeightMatrix ffn_down;         ///< [n_embd][n_ff]
 
-  std::array<const PackedMatrix*, 7> Matrices() const {
+  std::array<const WeightMatrix*, 7> Matrices() const {
     return {&attn_q, &attn_k, &attn_v, &attn_output, &ffn_gate, &ffn_up, &ffn_down};
   }
 };
 
 class Model {
  public:
-  /// Reads, checks and packs every tensor; the file may be closed afterwards.
+  /// Reads and checks every tensor. With kPack, packs them too, and needs the file no more; with
+  /// kMmap the model keeps the file, whose memory FromMemory was given must then outlive it.
   /// Errors name the file and the key or tensor, what was found and what was expected.
   static Result<std::shared_ptr<const Model>> Load(const GgufFile& file,
                                                    const LoadOptions& options = {});
@@ -62,19 +70,24 @@ class Model {
   /// the text has it already, as some chat templates print it.
   std::vector<Token> EncodePrompt(std::string_view text) const;
 
-  /// The prompt of a conversation, ready for the answer. Errors: kUnsupported without a template,
-  /// and those of ChatTemplate::Render.
+  /// The prompt of a conversation, ready for the answer: its text and its tokens. Errors:
+  /// kUnsupported without a template, and those of ChatTemplate::Render.
+  Result<std::string> RenderChat(std::span<const ChatMessage> messages) const;
   Result<std::vector<Token>> EncodeChat(std::span<const ChatMessage> messages) const;
 
-  const PackedMatrix& token_embd() const { return token_embd_; }  ///< [n_vocab][n_embd]
-  const PackedMatrix& output() const { return output_; }          ///< token_embd when tied
+  const WeightMatrix& token_embd() const { return token_embd_; }  ///< [n_vocab][n_embd]
+  const WeightMatrix& output() const { return output_; }          ///< token_embd when tied
   const std::vector<float>& output_norm() const { return output_norm_; }
   const std::vector<LayerWeights>& layers() const { return layers_; }
 
-  /// The packed weights in memory.
-  std::span<const std::byte> weights() const { return arena_->bytes(); }
+  /// Every matrix, those of one memory once.
+  std::vector<const WeightMatrix*> Matrices() const;
+  /// Bytes of all matrices.
+  size_t weight_bytes() const;
   /// Bytes of weights that decoding one token reads: all, less the embeddings of all other tokens.
   size_t bytes_per_token() const;
+  /// Elements of all tensors.
+  size_t n_params() const;
   /// Weights that are multiplied for one token whose logits are wanted.
   size_t macs_per_token() const;
 
@@ -84,9 +97,10 @@ class Model {
   HParams hparams_;
   std::optional<Tokenizer> tokenizer_;
   std::optional<ChatTemplate> chat_template_;
-  std::optional<WeightArena> arena_;
-  PackedMatrix token_embd_;
-  PackedMatrix output_;
+  std::optional<GgufFile> file_;      ///< with kMmap
+  std::optional<WeightArena> arena_;  ///< with kPack
+  WeightMatrix token_embd_;
+  WeightMatrix output_;
   std::vector<float> output_norm_;
   std::vector<LayerWeights> layers_;
 };

@@ -30,7 +30,8 @@ std::vector<KvPool::PageId> PrefixCache::Find(std::span<const Token> prompt) {
   return pages;
 }
 
-void PrefixCache::Keep(std::span<const Token> tokens, std::span<const KvPool::PageId> pages) {
+std::vector<KvPool::PageId> PrefixCache::Keep(std::span<const Token> tokens,
+                                              std::span<const KvPool::PageId> pages) {
   uint64_t parent = kRoot;
   std::vector<Entries::iterator> path;
   for (size_t i = 0; (i + 1) * kPageTokens <= tokens.size(); ++i) {
@@ -48,6 +49,10 @@ void PrefixCache::Keep(std::span<const Token> tokens, std::span<const KvPool::Pa
     parent = entry->id;
   }
   MoveToFront(path);
+  std::vector<KvPool::PageId> kept;
+  kept.reserve(path.size());
+  for (const Entries::iterator& entry : path) kept.push_back(entry->page);
+  return kept;
 }
 
 void PrefixCache::MoveToFront(std::span<const Entries::iterator> path) {

@@ -26,8 +26,11 @@ class PrefixCache {
   /// Pages of the longest known prefix of `prompt` that leaves at least one token to run.
   std::vector<KvPool::PageId> Find(std::span<const Token> prompt);
 
-  /// Remembers the full pages of a sequence, taking a reference to each that is new.
-  void Keep(std::span<const Token> tokens, std::span<const KvPool::PageId> pages);
+  /// Remembers the full pages of a sequence, taking a reference to each that is new, and gives the
+  /// pages that hold them now: another's where it had computed the same before. The sequence is to
+  /// adopt these, so that who uses a page uses its parents too.
+  std::vector<KvPool::PageId> Keep(std::span<const Token> tokens,
+                                   std::span<const KvPool::PageId> pages);
 
   /// Forgets pages that no sequence uses, least recently used first, until the pool has `n_pages`
   /// free or none is left.

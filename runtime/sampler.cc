@@ -161,6 +161,13 @@ Token Sampler::Draw(std::span<const float> logits) {
       ->token;
 }
 
+SampledToken Sampler::Score(std::span<const float> logits, Token token) {
+  SampledToken scored;
+  scored.token = token;
+  AddLogprobs(logits, scored);
+  return scored;
+}
+
 void Sampler::AddLogprobs(std::span<const float> logits, SampledToken& sampled) {
   const float max = Clean(logits[Best(logits)]);
   double sum = 0;

@@ -63,6 +63,9 @@ class Sampler {
   void Accept(Token token);
   /// Chooses from `logits` (n_vocab floats, at least one) and accepts the choice.
   SampledToken Sample(std::span<const float> logits);
+  /// The log-probabilities of a token that was not chosen here, such as a prompt's; n_logprobs is
+  /// at least 0.
+  SampledToken Score(std::span<const float> logits, Token token);
 
   const SamplingParams& params() const { return params_; }
 

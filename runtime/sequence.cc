@@ -19,20 +19,36 @@ void Sequence::Append(KvPool::PageId page) {
   table_.push_back(pool_->page(page));
 }
 
-Status Sequence::Reserve(size_t n_tokens) {
+bool Sequence::WritesToShared() const {
+  return n_past_ % kPageTokens != 0 && pool_->references(pages_[n_past_ / kPageTokens]) > 1;
+}
+
+size_t Sequence::PagesToReserve(size_t n_tokens) const {
   const size_t wanted = PagesFor(n_past_ + n_tokens);
   const size_t missing = wanted > pages_.size() ? wanted - pages_.size() : 0;
-  // After Truncate the next page to write may be one that others read beyond n_past.
-  const size_t next = n_past_ / kPageTokens;
-  const bool copies = n_past_ % kPageTokens != 0 && pool_->references(pages_[next]) > 1;
-  const size_t needed = missing + (copies ? 1 : 0);
+  return missing + (WritesToShared() ? 1 : 0);
+}
+
+Status Sequence::Reserve(size_t n_tokens) {
+  const size_t needed = PagesToReserve(n_tokens);
   if (needed > pool_->n_free()) {
     return Fail(ErrorCode::kOutOfMemory, "the KV cache has {} free pages, {} are needed",
                 pool_->n_free(), needed);
   }
-  if (copies) MakeOwn(next);
-  for (size_t i = 0; i < missing; ++i) Append(pool_->Allocate());
+  if (WritesToShared()) MakeOwn(n_past_ / kPageTokens);
+  while (pages_.size() < PagesFor(n_past_ + n_tokens)) Append(pool_->Allocate());
   return {};
+}
+
+void Sequence::Adopt(std::span<const KvPool::PageId> pages) {
+  QUERN_DCHECK(pages.size() <= pages_.size());
+  for (size_t i = 0; i < pages.size(); ++i) {
+    if (pages[i] == pages_[i]) continue;
+    pool_->AddReference(pages[i]);
+    pool_->Release(pages_[i]);
+    pages_[i] = pages[i];
+    table_[i] = pool_->page(pages[i]);
+  }
 }
 
 void Sequence::MakeOwn(size_t index) {

@@ -1,305 +1,296 @@
 #include "server/http_server.h"
 
+#include <fmt/format.h>
 #include <httplib.h>
 
-#include <algorithm>
 #include <atomic>
-#include <chrono>
-#include <ctime>
-#include <thread>
+#include <functional>
+#include <optional>
 #include <utility>
 
-#include "server/openai_api.h"
+#include "server/access_control.h"
+#include "server/cors.h"
+#include "server/exchange.h"
+#include "server/guarded_server.h"
+#include "server/http_reply.h"
+#include "server/model_endpoints.h"
+#include "server/request_id.h"
 
 namespace quern {
 namespace {
 
-constexpr const char* kJsonType = "application/json";
-using Clock = std::chrono::steady_clock;
+using Request = httplib::Request;
+using Response = httplib::Response;
+using ExchangePtr = std::shared_ptr<Exchange>;
+using Handled = httplib::Server::HandlerResponse;
 
-/// How long an HTTP thread goes on before it looks whether its client is still there.
-constexpr std::chrono::milliseconds kPatience(100);
-/// HTTP threads beyond those that wait for answers, so that the rest is answered under full load.
-constexpr size_t kSpareThreads = 8;
-/// Connections that may wait for an HTTP thread; more are turned away.
-constexpr size_t kMaxWaitingConnections = 256;
+constexpr const char* kRequestIdHeader = "X-Request-Id";
 
-void Reply(httplib::Response& response, int status, const Json& body) {
-  response.status = status;
-  response.set_content(body.dump(-1, ' ', false, Json::error_handler_t::replace), kJsonType);
+/// What the endpoints are called in the metrics.
+std::vector<std::string> Paths() {
+  return {"/health",     "/v1/health",     "/models",         "/v1/models",
+          "/props",      "/slots",         "/metrics",        "/version",
+          "/completion", "/completions",   "/v1/completions", "/chat/completions",
+          "/embeddings", "/v1/embeddings", "/tokenize",       "/v1/chat/completions",
+          "/detokenize", "/apply-template"};
 }
 
-void ReplyError(httplib::Response& response, const Error& error) {
-  const int status = StatusOf(error);
-  if (status == 429) response.set_header("Retry-After", "1");
-  Reply(response, status, ErrorJson(error));
-}
-
-std::string Sse(const Json& object) {
-  return "data: " + object.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n\n";
-}
-
-/// Equal in time that depends on the lengths alone.
-bool EqualSecret(std::string_view a, std::string_view b) {
-  unsigned char difference = a.size() == b.size() ? 0 : 1;
-  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
-    difference |= static_cast<unsigned char>(a[i] ^ b[i]);
-  }
-  return difference == 0;
-}
-
-bool IsLoopback(const std::string& host) {
-  return host == "localhost" || host == "::1" || host.rfind("127.", 0) == 0;
-}
-
-/// An answer that the server cuts off: a client that has left does not see it.
-Error CutOff() { return {ErrorCode::kCancelled, "the server is shutting down"}; }
-
-/// Counts the answers under way.
-class Answering {
- public:
-  explicit Answering(std::atomic<size_t>* count) : count_(count) { ++*count_; }
-  ~Answering() { --*count_; }
-  Answering(const Answering&) = delete;
-  Answering& operator=(const Answering&) = delete;
-
- private:
-  std::atomic<size_t>* count_;
-};
-
-/// Writes one streamed answer, a call per event.
-class EventStream {
- public:
-  EventStream(std::shared_ptr<Ticket> ticket, ResponseHead head, bool include_usage,
-              std::atomic<size_t>* n_answering)
-      : ticket_(std::move(ticket)),
-        head_(std::move(head)),
-        include_usage_(include_usage),
-        answering_(n_answering) {}
-  ~EventStream() { ticket_->cancelled = true; }  // of a finished answer this changes nothing
-  EventStream(const EventStream&) = delete;
-  EventStream& operator=(const EventStream&) = delete;
-
-  /// False when the client is gone.
-  bool Write(httplib::DataSink& sink) {
-    const std::optional<GenerateEvent> event = ticket_->events.Take(kPatience);
-    if (!event) return sink.is_writable();
-    std::string text;
-    // A chat's first part tells the role even if no text is ready.
-    if (!event->text.empty() || (first_ && head_.kind == ApiKind::kChat)) {
-      text += Sse(ChunkJson(head_, event->text, std::exchange(first_, false)));
-    }
-    if (event->finished && event->finish_reason == FinishReason::kCancelled) {
-      text += Sse(ErrorJson(CutOff()));
-    } else if (event->finished) {
-      text += Sse(LastChunkJson(head_, event->finish_reason));
-      if (include_usage_) text += Sse(UsageChunkJson(head_, event->stats));
-      text += "data: [DONE]\n\n";
-    }
-    // An empty chunk would end the response.
-    if (!text.empty() && !sink.write(text.data(), text.size())) return false;
-    if (event->finished) sink.done();
-    return true;
-  }
-
- private:
-  std::shared_ptr<Ticket> ticket_;
-  ResponseHead head_;
-  bool include_usage_;
-  bool first_ = true;
-  Answering answering_;
-};
-
-/// Waits for the whole answer, as long as the client does.
-void Collect(Ticket& ticket, const ResponseHead& head, const httplib::Request& request,
-             httplib::Response& response) {
-  std::string text;
-  auto next_look = Clock::now() + kPatience;
-  while (true) {
-    const std::optional<GenerateEvent> event = ticket.events.Take(kPatience);
-    if (event) text += event->text;
-    if (event && event->finished) {
-      if (event->finish_reason == FinishReason::kCancelled) return ReplyError(response, CutOff());
-      return Reply(response, 200, ResponseJson(head, text, event->finish_reason, event->stats));
-    }
-    if (Clock::now() >= next_look) {
-      if (request.is_connection_closed()) ticket.cancelled = true;
-      next_look = Clock::now() + kPatience;
-    }
-  }
+/// 503 says to come back: while the model is being loaded, or after too long in the line.
+RequestOutcome OutcomeOf(int status) {
+  if (status < 400) return RequestOutcome::kAnswered;
+  return status < 500 || status == 503 ? RequestOutcome::kRejected : RequestOutcome::kFailed;
 }
 
 }  // namespace
 
 struct HttpServer::Impl {
-  Impl(InferenceThread* inference_in, HttpServerOptions options_in)
-      : inference(inference_in), options(std::move(options_in)), started(std::time(nullptr)) {}
+  Impl(HttpServerOptions options_in, RequestLog* log_in)
+      : options(std::move(options_in)),
+        log(log_in),
+        metrics(options.answering.version, Paths()),
+        server(options.limits) {}
+
+  using Handler = std::function<void(const ExchangePtr&, const Request&, Response&)>;
+  using ModelHandler =
+      std::function<void(Answering&, const ExchangePtr&, const Request&, Response&)>;
 
   void AddRoutes();
-  bool Authorized(const httplib::Request& request) const;
-  void Complete(ApiKind kind, const httplib::Request& request, httplib::Response& response);
-  Result<std::vector<Token>> PromptOf(const ApiRequest& request) const;
+  void AddModelRoutes();
+  void AddErrorHandlers();
+  void Get(const std::string& path, Handler handler);
+  void Post(const std::string& path, Handler handler);
+  httplib::Server::Handler Handling(Handler handler);
+  /// A handler that has a model, or answers that it is being loaded.
+  Handler WithModel(ModelHandler handler);
+  ExchangePtr NewExchange(const Request& request, Response& response);
+  /// Answers what gets no further: preflights, and requests that access control or CORS refuse.
+  bool Intercept(const Request& request, Response& response);
+  void Report(const RequestRecord& record);
 
-  InferenceThread* inference;
   HttpServerOptions options;
-  int64_t started;
-  httplib::Server server;
-  std::atomic<size_t> n_answering{0};
-  std::atomic<bool> has_run{false};  ///< Run has returned
+  RequestLog* log;
+  Metrics metrics;
+  GuardedServer server;
+  std::optional<AccessControl> access;  ///< from Bind on, as the next
+  std::optional<Cors> cors;
+  std::unique_ptr<Answering> loaded;       ///< behind the next
+  std::atomic<Answering*> ready{nullptr};  ///< null while the model is being loaded
 };
 
-HttpServer::HttpServer(InferenceThread* inference, HttpServerOptions options)
-    : impl_(std::make_unique<Impl>(inference, std::move(options))) {
+HttpServer::HttpServer(HttpServerOptions options, RequestLog* log)
+    : impl_(std::make_unique<Impl>(std::move(options), log)) {
   impl_->AddRoutes();
+  impl_->AddModelRoutes();
+  impl_->AddErrorHandlers();
 }
 
 HttpServer::~HttpServer() = default;
 
+Metrics& HttpServer::metrics() { return impl_->metrics; }
+
 Result<int> HttpServer::Bind() {
   Impl& impl = *impl_;
-  const std::string& host = impl.options.host;
-  const std::vector<std::string>& keys = impl.options.api_keys;
-  if (std::find(keys.begin(), keys.end(), "") != keys.end()) {
-    return Fail(ErrorCode::kInvalidArgument, "an API key is empty, expected at least a character");
-  }
-  if (!IsLoopback(host) && keys.empty()) {
-    return Fail(ErrorCode::kInvalidArgument,
-                "{} can be reached from other machines: that needs an API key (--api-key)", host);
-  }
-  const int port =
-      impl.options.port == 0
-          ? impl.server.bind_to_any_port(host)
-          : (impl.server.bind_to_port(host, impl.options.port) ? impl.options.port : -1);
-  if (port < 0) {
-    return Fail(ErrorCode::kIo, "cannot listen on {}:{}: the port is taken or not allowed", host,
-                impl.options.port);
-  }
-  return port;
+  const HttpServerOptions& options = impl.options;
+  Result<AccessControl> access = AccessControl::Create(options.api_keys);
+  if (!access) return Propagate(access);
+  Status exposure = CheckExposure(options.host, access->has_keys(), options.insecure);
+  if (!exposure) return Propagate(exposure);
+  Result<Cors> cors = Cors::Create({.origins = options.cors_origins,
+                                    .bound_host = options.host,
+                                    .has_keys = access->has_keys()});
+  if (!cors) return Propagate(cors);
+  impl.access = std::move(*access);
+  impl.cors = std::move(*cors);
+  return impl.server.Bind(options.host, options.port);
 }
 
-void HttpServer::Run() {
-  impl_->server.listen_after_bind();
-  impl_->has_run = true;
+void HttpServer::Run() { impl_->server.Run(); }
+
+void HttpServer::SetModel(InferenceThread* inference, ModelInfo info) {
+  impl_->loaded = std::make_unique<Answering>(inference, std::move(info), impl_->options.answering);
+  impl_->ready = impl_->loaded.get();
 }
 
 void HttpServer::Stop(std::chrono::milliseconds drain) {
-  Impl& impl = *impl_;
-  impl.inference->Close(Clock::now() + drain);
-  // The last words of the answers are still on their way.
-  const Clock::time_point patience = Clock::now() + std::chrono::seconds(2);
-  while (impl.n_answering > 0 && Clock::now() < patience) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  if (Answering* answering = impl_->ready) {
+    answering->inference().Close(std::chrono::steady_clock::now() + drain);
   }
-  // httplib forgets a stop that comes before it listens.
-  while (!impl.server.is_running() && !impl.has_run) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  impl.server.stop();
+  impl_->server.Stop();
 }
 
-bool HttpServer::Impl::Authorized(const httplib::Request& request) const {
-  if (options.api_keys.empty() || request.path == "/health" || request.path == "/v1/health") {
-    return true;
+bool HttpServer::Impl::Intercept(const Request& request, Response& response) {
+  const Cors::Decision decision = cors->Decide(request.method, request.get_header_value("Origin"),
+                                               request.get_header_value("Host"));
+  for (const auto& [name, value] : decision.headers) response.set_header(name, value);
+  if (decision.refusal) {
+    ReplyError(response, *decision.refusal);
+  } else if (decision.is_preflight) {
+    response.status = 200;
+    response.set_header("Allow", "GET, POST, OPTIONS");
+  } else if (!access->Allows(request.method, request.path,
+                             request.get_header_value("Authorization"),
+                             request.get_header_value("X-Api-Key"))) {
+    response.set_header("WWW-Authenticate", "Bearer");
+    ReplyError(response, HttpError{401, "no valid API key"});
+  } else {
+    return false;
   }
-  std::string given = request.get_header_value("Authorization");
-  constexpr std::string_view kBearer = "Bearer ";
-  given = given.rfind(kBearer, 0) == 0 ? given.substr(kBearer.size())
-                                       : request.get_header_value("X-Api-Key");
-  bool known = false;
-  for (const std::string& key : options.api_keys) known |= EqualSecret(given, key);
-  return known;
+  NewExchange(request, response)->record.outcome = OutcomeOf(response.status);
+  return true;
+}
+
+void HttpServer::Impl::Report(const RequestRecord& record) {
+  metrics.Record(record);
+  if (log != nullptr) log->Record(record);
+}
+
+/// Takes the client's name for the request, if it is one, and tells it in the response.
+ExchangePtr HttpServer::Impl::NewExchange(const Request& request, Response& response) {
+  auto exchange =
+      std::make_shared<Exchange>([this](const RequestRecord& record) { Report(record); });
+  std::string id = request.get_header_value(kRequestIdHeader);
+  if (!IsRequestId(id)) id = NewRequestId();
+  response.set_header(kRequestIdHeader, id);
+  exchange->record.id = std::move(id);
+  exchange->record.remote = request.remote_addr;
+  exchange->record.method = request.method;
+  exchange->record.path = request.path;
+  exchange->record.status = response.status;
+  return exchange;
+}
+
+httplib::Server::Handler HttpServer::Impl::Handling(Handler handler) {
+  return [this, handler = std::move(handler)](const Request& request, Response& response) {
+    const ExchangePtr exchange = NewExchange(request, response);
+    RequestRecord& record = exchange->record;
+    record.status = 200;  // unless the handler finds another
+    try {
+      handler(exchange, request, response);
+    } catch (const std::exception& error) {
+      ReplyError(response, HttpError{500, error.what()});
+    }
+    if (response.status >= 400) {
+      record.status = response.status;
+      if (record.outcome == RequestOutcome::kAnswered) record.outcome = OutcomeOf(response.status);
+    }
+  };
+}
+
+void HttpServer::Impl::Get(const std::string& path, Handler handler) {
+  server.Get(path, Handling(std::move(handler)));
+}
+
+void HttpServer::Impl::Post(const std::string& path, Handler handler) {
+  server.Post(path, Handling(std::move(handler)));
+}
+
+HttpServer::Impl::Handler HttpServer::Impl::WithModel(ModelHandler handler) {
+  return [this, handler = std::move(handler)](const ExchangePtr& exchange, const Request& request,
+                                              Response& response) {
+    Answering* answering = ready;
+    if (answering == nullptr) {
+      return ReplyError(response, HttpError{503, "the model is being loaded"});
+    }
+    handler(*answering, exchange, request, response);
+  };
 }
 
 void HttpServer::Impl::AddRoutes() {
-  server.set_payload_max_length(options.max_body_bytes);
-  server.set_tcp_nodelay(true);  // tokens are small and shall not wait for each other
-  server.set_socket_options([](socket_t socket) {
-    // Not SO_REUSEPORT, with which a second server would take half of the connections.
-    const int on = 1;
-    setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  server.set_pre_routing_handler([this](const Request& request, Response& response) {
+    return Intercept(request, response) ? Handled::Handled : Handled::Unhandled;
   });
-  server.new_task_queue = [n_threads = inference->max_requests() + kSpareThreads] {
-    return new httplib::ThreadPool(n_threads, kMaxWaitingConnections);
-  };
-  server.set_pre_routing_handler([this](const auto& request, auto& response) {
-    if (Authorized(request)) return httplib::Server::HandlerResponse::Unhandled;
-    Reply(response, 401,
-          {{"error",
-            {{"message", "no valid API key"}, {"type", "authentication_error"}, {"code", 401}}}});
-    return httplib::Server::HandlerResponse::Handled;
+  Get("/version", [this](const auto&, const auto&, Response& response) {
+    Reply(response, 200, {{"version", options.answering.version}});
   });
-  server.set_error_handler([](const auto& request, auto& response) {
-    if (!response.body.empty()) return httplib::Server::HandlerResponse::Unhandled;
-    if (response.status == 404) {
-      ReplyError(response, {ErrorCode::kNotFound,
-                            fmt::format("no {} {} here", request.method, request.path)});
-    } else {
-      Reply(response, response.status,
-            {{"error",
-              {{"message", httplib::status_message(response.status)},
-               {"type", "invalid_request_error"},
-               {"code", response.status}}}});
-    }
-    return httplib::Server::HandlerResponse::Handled;
+  Get("/metrics", [this](const auto&, const auto&, Response& response) {
+    const Answering* answering = ready;
+    const EngineStatus status =
+        answering != nullptr ? answering->inference().status() : EngineStatus();
+    response.set_content(metrics.Expose(status), "text/plain; version=0.0.4; charset=utf-8");
   });
-  server.set_exception_handler([](const auto&, auto& response, const std::exception_ptr& thrown) {
-    std::string message = "unknown error";
-    try {
-      std::rethrow_exception(thrown);
-    } catch (const std::exception& error) {
-      message = error.what();
-    } catch (...) {
-    }
-    ReplyError(response, {ErrorCode::kIo, message});
-  });
+}
 
-  const auto health = [](const auto&, auto& response) { Reply(response, 200, {{"status", "ok"}}); };
-  const auto models = [this](const auto&, auto& response) {
-    Reply(response, 200, ModelsJson(inference->model(), options.model_id, started));
-  };
+void HttpServer::Impl::AddModelRoutes() {
+  const Handler health =
+      WithModel([](const Answering& answering, const auto&, const auto&, Response& response) {
+        if (answering.inference().closed()) {
+          return ReplyError(response, HttpError{503, "the server is shutting down"});
+        }
+        Reply(response, 200, {{"status", "ok"}});
+      });
+  const Handler models =
+      WithModel([](const Answering& answering, const auto&, const auto&, Response& response) {
+        Reply(response, 200, ModelsJson(answering.inference().model(), answering.info()));
+      });
   const auto complete = [this](ApiKind kind) {
-    return [this, kind](const httplib::Request& request, httplib::Response& response) {
-      Complete(kind, request, response);
-    };
+    return WithModel(
+        [kind](Answering& answering, const ExchangePtr& exchange, const Request& request,
+               Response& response) { answering.Complete(kind, exchange, request, response); });
   };
-  for (const char* prefix : {"", "/v1"}) {
-    const std::string base = prefix;
-    server.Get(base + "/health", health);
-    server.Get(base + "/models", models);
-    server.Post(base + "/chat/completions", complete(ApiKind::kChat));
+  const Handler embed =
+      WithModel([](Answering& answering, const ExchangePtr& exchange, const Request& request,
+                   Response& response) { answering.Embed(exchange, request, response); });
+  for (const std::string base : {"", "/v1"}) {
+    Get(base + "/health", health);
+    Get(base + "/models", models);
+    Post(base + "/chat/completions", complete(ApiKind::kChat));
+    Post(base + "/embeddings", embed);
   }
-  server.Post("/v1/completions", complete(ApiKind::kCompletion));
+  Post("/v1/completions", complete(ApiKind::kCompletion));
+  Post("/completion", complete(ApiKind::kNative));
+  Post("/completions", complete(ApiKind::kNative));
+
+  Get("/props",
+      WithModel([this](const Answering& answering, const auto&, const auto&, Response& response) {
+        Reply(
+            response, 200,
+            PropsJson(answering.inference().model(), answering.info(), options.answering.version));
+      }));
+  if (options.show_slots) {
+    Get("/slots", WithModel([](const Answering& answering, const auto&, const Request& request,
+                               Response& response) {
+          const EngineStatus status = answering.inference().status();
+          const bool full = status.n_running >= answering.info().n_slots;
+          if (full && request.has_param("fail_on_no_slot")) {
+            return ReplyError(response, HttpError{503, "no slot available"});
+          }
+          Reply(response, 200, SlotsJson(status, answering.info()));
+        }));
+  }
+  using Endpoint = Result<Json> (*)(const Model&, std::string_view);
+  for (const auto& [path, endpoint] : {std::pair<const char*, Endpoint>{"/tokenize", Tokenize},
+                                       {"/detokenize", Detokenize},
+                                       {"/apply-template", ApplyTemplate}}) {
+    Post(path, WithModel([endpoint = endpoint](const Answering& answering, const auto&,
+                                               const Request& request, Response& response) {
+           const Result<Json> json = endpoint(answering.inference().model(), request.body);
+           if (!json) return ReplyError(response, json.error());
+           Reply(response, 200, *json);
+         }));
+  }
 }
 
-Result<std::vector<Token>> HttpServer::Impl::PromptOf(const ApiRequest& request) const {
-  const Model& model = inference->model();
-  if (const auto* tokens = std::get_if<std::vector<Token>>(&request.input)) return *tokens;
-  if (const auto* text = std::get_if<std::string>(&request.input)) {
-    return model.EncodePrompt(*text);
-  }
-  return model.EncodeChat(std::get<std::vector<ChatMessage>>(request.input));
-}
-
-void HttpServer::Impl::Complete(ApiKind kind, const httplib::Request& request,
-                                httplib::Response& response) {
-  Result<ApiRequest> parsed = ParseApiRequest(kind, request.body);
-  if (!parsed) return ReplyError(response, parsed.error());
-  Result<std::vector<Token>> prompt = PromptOf(*parsed);
-  if (!prompt) return ReplyError(response, prompt.error());
-  parsed->generate.prompt = std::move(*prompt);
-  Result<std::shared_ptr<Ticket>> ticket = inference->Submit(std::move(parsed->generate));
-  if (!ticket) return ReplyError(response, ticket.error());
-
-  const ResponseHead head{kind, NewResponseId(kind), std::time(nullptr), options.model_id};
-  if (!parsed->stream) {
-    const Answering answering(&n_answering);
-    return Collect(**ticket, head, request, response);
-  }
-  auto stream = std::make_shared<EventStream>(*ticket, head, parsed->include_usage, &n_answering);
-  response.set_header("Cache-Control", "no-cache");
-  response.set_chunked_content_provider(
-      "text/event-stream",
-      [stream](size_t, httplib::DataSink& sink) { return stream->Write(sink); });
+/// What no handler has answered.
+void HttpServer::Impl::AddErrorHandlers() {
+  server.set_error_handler([this](const Request& request, Response& response) {
+    if (!response.body.empty()) return Handled::Unhandled;
+    if (response.status == 404) {
+      ReplyError(response,
+                 HttpError{404, fmt::format("no {} {} here", request.method, request.path)});
+    } else {
+      ReplyError(response, HttpError{response.status, httplib::status_message(response.status)});
+    }
+    NewExchange(request, response)->record.outcome = OutcomeOf(response.status);
+    return Handled::Handled;
+  });
+  server.set_refusal_logger([this](const std::string& remote, const HttpError& error) {
+    RequestRecord record;
+    record.id = NewRequestId();
+    record.remote = remote;
+    record.status = error.status;
+    record.outcome = OutcomeOf(error.status);
+    Report(record);
+  });
 }
 
 }  // namespace quern

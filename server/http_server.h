@@ -1,41 +1,52 @@
-// The HTTP front: routes, streams and limits over an inference thread.
+// The HTTP front: routes, access and limits over an inference thread.
 #pragma once
 
 #include <chrono>
-#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "gguf/result.h"
+#include "server/answering.h"
+#include "server/connection_limits.h"
 #include "server/inference_thread.h"
+#include "server/metrics.h"
+#include "server/request_log.h"
 
 namespace quern {
 
 struct HttpServerOptions {
   std::string host = "127.0.0.1";
-  int port = 8080;  ///< 0: any free one
-  std::string model_id;
-  std::vector<std::string> api_keys;  ///< none: no key is asked for
-  size_t max_body_bytes = size_t{16} << 20;
+  int port = 8080;                        ///< 0: any free one
+  std::vector<std::string> api_keys;      ///< none: no key is asked for
+  bool insecure = false;                  ///< others may reach it without a key
+  std::vector<std::string> cors_origins;  ///< whose pages may use it, as Cors::Options has them
+  bool show_slots = true;                 ///< /slots
+  ConnectionLimits limits;
+  AnsweringOptions answering;
 };
 
 class HttpServer {
  public:
-  /// `inference` outlives the server.
-  HttpServer(InferenceThread* inference, HttpServerOptions options);
+  /// `log` may be null; else it outlives the server.
+  HttpServer(HttpServerOptions options, RequestLog* log);
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
 
   /// Takes the address and gives its port. Errors: kIo naming it; kInvalidArgument for an address
-  /// that others can reach without a key, or for an empty key.
+  /// that others can reach without a key, for a key that no client can send, and for an origin that
+  /// is none.
   Result<int> Bind();
-  /// Serves until Stop.
+  /// Serves until Stop. Until there is a model, requests that need one are answered with 503.
   void Run();
+  /// From now on `inference` answers; it outlives the server. Once.
+  void SetModel(InferenceThread* inference, ModelInfo info);
   /// Refuses new requests, lets those under way finish within `drain`, then cuts them off with an
   /// error that says so, and makes Run return. Any thread, once, after or while Run is called.
   void Stop(std::chrono::milliseconds drain);
+
+  Metrics& metrics();
 
  private:
   struct Impl;

@@ -15,8 +15,13 @@ GenerateEvent CancelledEvent() {
 
 }  // namespace
 
-InferenceThread::InferenceThread(std::unique_ptr<Engine> engine, size_t max_requests)
-    : engine_(std::move(engine)), max_requests_(max_requests), thread_([this] { Loop(); }) {}
+InferenceThread::InferenceThread(std::unique_ptr<Engine> engine, size_t max_queue,
+                                 std::function<void(double)> on_inter_token)
+    : engine_(std::move(engine)),
+      max_requests_(engine_->options().max_running + max_queue),
+      on_inter_token_(std::move(on_inter_token)),
+      status_(engine_->status()),
+      thread_([this] { Loop(); }) {}
 
 InferenceThread::~InferenceThread() {
   {
@@ -27,35 +32,52 @@ InferenceThread::~InferenceThread() {
   thread_.join();
 }
 
-Result<std::shared_ptr<Ticket>> InferenceThread::Submit(GenerateRequest request) {
-  if (Status status = engine_->Check(request); !status) return Propagate(status);
+Result<std::vector<std::shared_ptr<Ticket>>> InferenceThread::Submit(
+    std::span<GenerateRequest> requests, size_t first, const std::shared_ptr<EventQueue>& events) {
   if (closed_) return Fail(ErrorCode::kCancelled, "the server is shutting down");
-  if (n_active_.fetch_add(1) >= max_requests_) {
-    n_active_.fetch_sub(1);
-    return Fail(ErrorCode::kOutOfMemory, "{} requests are running or waiting already: try later",
+  const size_t n = requests.size();
+  std::vector<std::shared_ptr<Ticket>> tickets;
+  tickets.reserve(n);
+  for (size_t i = 0; i < n; ++i) {
+    tickets.push_back(std::make_shared<Ticket>());
+    tickets.back()->events = events;
+    tickets.back()->index = first + i;
+  }
+  if (n_active_.fetch_add(n) + n > max_requests_) {
+    n_active_.fetch_sub(n);
+    return Fail(ErrorCode::kOutOfMemory, "{} answers are running or waiting already: try later",
                 max_requests_);
   }
-  auto ticket = std::make_shared<Ticket>();
-  ticket->request = std::move(request);
+  for (size_t i = 0; i < n; ++i) tickets[i]->request = std::move(requests[i]);
   {
     const std::lock_guard lock(mutex_);
-    arrivals_.push_back(ticket);
+    arrivals_.insert(arrivals_.end(), tickets.begin(), tickets.end());
   }
   work_.notify_one();
-  return ticket;
+  return tickets;
 }
 
-void InferenceThread::Close(std::chrono::steady_clock::time_point deadline) {
+void InferenceThread::Close(Clock::time_point deadline) {
   closed_ = true;
-  const auto wait = [this](std::chrono::steady_clock::time_point until) {
-    while (n_active_ > 0 && std::chrono::steady_clock::now() < until) {
+  const auto wait = [this](Clock::time_point until) {
+    while (n_active_ > 0 && Clock::now() < until) {
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
   };
   wait(deadline);
   cancel_all_ = true;
   // A step is the longest that a cancelled request still takes.
-  wait(std::chrono::steady_clock::now() + std::chrono::seconds(10));
+  wait(Clock::now() + std::chrono::seconds(10));
+}
+
+EngineStatus InferenceThread::status() const {
+  const std::lock_guard lock(mutex_);
+  EngineStatus status = status_;
+  status.n_waiting += arrivals_.size();
+  for (const std::shared_ptr<Ticket>& ticket : arrivals_) {
+    status.requests.push_back({.prompt_tokens = ticket->request.prompt.size()});
+  }
+  return status;
 }
 
 void InferenceThread::Loop() {
@@ -64,11 +86,23 @@ void InferenceThread::Loop() {
     for (const Running& running : running_) {
       if (cancel_all_ || running.ticket->cancelled) engine_->Cancel(running.id);
     }
-    busy = engine_->Step();
+    busy = Step();
+    Publish();
   }
   for (const Running& running : running_) engine_->Cancel(running.id);
   engine_->Step();
-  for (const std::shared_ptr<Ticket>& ticket : arrivals_) ticket->events.Put(CancelledEvent());
+  for (const std::shared_ptr<Ticket>& ticket : arrivals_) {
+    ticket->events->Put({ticket->index, CancelledEvent()});
+  }
+}
+
+bool InferenceThread::Step() {
+  try {
+    return engine_->Step();
+  } catch (const std::exception&) {
+    for (const Running& running : running_) engine_->Cancel(running.id);
+    return true;
+  }
 }
 
 bool InferenceThread::TakeArrivals(bool busy) {
@@ -77,6 +111,11 @@ bool InferenceThread::TakeArrivals(bool busy) {
     std::unique_lock lock(mutex_);
     if (!busy) work_.wait(lock, [&] { return stopping_ || !arrivals_.empty(); });
     if (stopping_) return false;
+    // Monitors find them in the line at once, whatever the coming step takes.
+    for (const std::shared_ptr<Ticket>& ticket : arrivals_) {
+      status_.requests.push_back({.prompt_tokens = ticket->request.prompt.size()});
+    }
+    status_.n_waiting += arrivals_.size();
     arrivals.swap(arrivals_);
   }
   for (const std::shared_ptr<Ticket>& ticket : arrivals) Start(ticket);
@@ -88,20 +127,39 @@ void InferenceThread::Start(const std::shared_ptr<Ticket>& ticket) {
       std::move(ticket->request),
       [this, raw = ticket.get()](const GenerateEvent& event) { OnEvent(raw, event); });
   if (id) {
-    running_.push_back({ticket, *id});
+    running_.push_back({ticket, *id, {}});
   } else {  // Submit here has passed the same check before; a request must end in any case
     n_active_.fetch_sub(1);
-    ticket->events.Put(CancelledEvent());
+    ticket->events->Put({ticket->index, CancelledEvent()});
   }
 }
 
 void InferenceThread::OnEvent(const Ticket* ticket, const GenerateEvent& event) {
   const auto running = std::find_if(running_.begin(), running_.end(),
                                     [&](const Running& r) { return r.ticket.get() == ticket; });
-  running->ticket->events.Put(event);
+  const Clock::time_point now = Clock::now();
+  if (event.token) {
+    if (on_inter_token_ && running->last_token != Clock::time_point{}) {
+      on_inter_token_(std::chrono::duration<double>(now - running->last_token).count());
+    }
+    running->last_token = now;
+  }
+  running->ticket->events->Put({running->ticket->index, event});
   if (!event.finished) return;
   n_active_.fetch_sub(1);
   running_.erase(running);
+}
+
+void InferenceThread::Publish() {
+  EngineStatus status = engine_->status();
+  for (const RequestStatus& request : status.requests) {
+    if (request.phase == RequestPhase::kWaiting) continue;
+    const auto running = std::find_if(running_.begin(), running_.end(),
+                                      [&](const Running& r) { return r.id == request.id; });
+    if (running != running_.end()) running->ticket->started = true;
+  }
+  const std::lock_guard lock(mutex_);
+  status_ = std::move(status);
 }
 
 }  // namespace quern

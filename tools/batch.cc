@@ -103,27 +103,15 @@ class Batch {
     if (request.is_discarded()) return Fail(ErrorCode::kInvalidArgument, "the line is no JSON");
     Result<std::string> prompt = PromptOf(request, session_);
     if (!prompt) return Propagate(prompt);
-    std::vector<Token> tokens = session_.model().EncodePrompt(*prompt);
-    if (tokens.size() >= session_.n_ctx()) {
-      return Fail(
-          ErrorCode::kInvalidArgument,
-          "the prompt has {} tokens, and the context of {} must hold it and at least one more",
-          tokens.size(), session_.n_ctx());
-    }
-    const size_t room = session_.n_ctx() - tokens.size();
-    GenerateRequest generate = options_.generation.Request(std::move(tokens), sampling_);
-    if (generate.max_tokens == 0 || generate.max_tokens > room) generate.max_tokens = room;
-    const size_t n_prompt = generate.prompt.size();
     Result<RequestId> id = session_.engine().Submit(
-        std::move(generate),
-        [this, &pending, n_prompt, n = size_t{0}](const GenerateEvent& event) mutable {
+        options_.generation.Request(session_.model().EncodePrompt(*prompt), sampling_),
+        [this, &pending](const GenerateEvent& event) {
           pending.text += event.text;
-          ++n;
           if (!event.finished) return;
           pending.result["text"] = pending.text;
           pending.result["finish_reason"] = NameOf(event.finish_reason);
-          pending.result["prompt_tokens"] = n_prompt;
-          pending.result["generated_tokens"] = n;
+          pending.result["prompt_tokens"] = event.stats.prompt_tokens;
+          pending.result["generated_tokens"] = event.stats.generated_tokens;
           pending.done = true;
           --n_running_;
         });

@@ -27,7 +27,9 @@ struct BenchOptions {
   std::vector<size_t> depths = {0};
   std::vector<size_t> n_seqs = {1};
   std::vector<int> threads;
+  LoadMode load_mode = LoadMode::kPack;
   size_t batch_size = 512;
+  CacheTypeOptions cache_type;
   int repetitions = 5;
   std::string format = "md";
   bool profile = false;
@@ -58,7 +60,7 @@ Result<int> RunBench(const BenchOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   Result<GgufFile> file = options.model.Open();
   if (!file) return Propagate(file);
-  Result<std::shared_ptr<const Model>> model = LoadModel(*file);
+  Result<std::shared_ptr<const Model>> model = LoadModel(*file, options.load_mode);
   if (!model) return Propagate(model);
   const std::chrono::duration<double> load_time = std::chrono::steady_clock::now() - start;
 
@@ -73,8 +75,8 @@ Result<int> RunBench(const BenchOptions& options) {
   std::vector<int> threads = options.threads;
   if (threads.empty()) threads = {AvailableThreads()};
   for (const int n_threads : threads) {
-    Result<BenchRunner> runner =
-        BenchRunner::Create(*model, options.batch_size, n_threads, n_ctx, n_seqs);
+    Result<BenchRunner> runner = BenchRunner::Create(*model, options.batch_size, n_threads, n_ctx,
+                                                     n_seqs, options.cache_type.types());
     if (!runner) return Propagate(runner);
     for (const BenchCase& test : cases) {
       BenchRow row;
@@ -126,6 +128,8 @@ void AddBenchCommand(Commands& commands) {
   add_list("-b,--n-seqs", options->n_seqs,
            "Sequences that generate together, one number or several (default: 1)")
       ->check(CLI::Range(1, 4096));
+  AddLoadOption(command, &options->load_mode);
+  options->cache_type.AddTo(command);
   AddBatchSizeOption(command, &options->batch_size, "--batch-size,--ubatch-size");
   command
       ->add_option("-r,--repetitions", options->repetitions,

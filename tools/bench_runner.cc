@@ -41,8 +41,9 @@ std::string BenchCase::Name() const {
 }
 
 Result<BenchRunner> BenchRunner::Create(std::shared_ptr<const Model> model, size_t batch_size,
-                                        int n_threads, size_t n_ctx, size_t n_seqs) {
-  Result<KvPool> pool = KvPool::Create(model->hparams(), KvType::kF16, PagesFor(n_ctx) * n_seqs);
+                                        int n_threads, size_t n_ctx, size_t n_seqs,
+                                        KvTypes kv_types) {
+  Result<KvPool> pool = KvPool::Create(model->hparams(), kv_types, PagesFor(n_ctx) * n_seqs);
   if (!pool) return Propagate(pool);
   return BenchRunner(std::move(model), std::max(batch_size, n_seqs), n_threads, std::move(*pool));
 }
@@ -135,19 +136,29 @@ Token BenchRunner::RandomToken() {
 }
 
 MachineLimits BenchRunner::MeasureLimits() {
+  constexpr size_t kCacheLine = 64;
   constexpr size_t kReadUnit = 1024;
   constexpr size_t kLeastBytes = size_t{256} << 20;  // some 10 ms, here too
   constexpr size_t kRounds = 500000;                 // some 10 ms
-  const std::span<const std::byte> weights = model_->weights();
-  const size_t n_units = weights.size() / kReadUnit;
-  const size_t n_times = kLeastBytes / weights.size() + 1;
+  std::vector<std::span<const std::byte>> weights;   // whole units
+  size_t n_bytes = 0;
+  for (const WeightMatrix* matrix : model_->Matrices()) {
+    const auto address = reinterpret_cast<uintptr_t>(matrix->data);
+    const size_t skip = (kCacheLine - address % kCacheLine) % kCacheLine;
+    const size_t size = (matrix->n_bytes() - skip) / kReadUnit * kReadUnit;
+    weights.emplace_back(matrix->data + skip, size);
+    n_bytes += size;
+  }
+  const size_t n_times = kLeastBytes / n_bytes + 1;
   std::vector<uint64_t> results(static_cast<size_t>(team_->n_threads()));  // or nothing is done
   const double read_seconds = BestTime([&] {
     team_->Run([&](TeamMember& member) {
-      const auto [begin, end] = member.Share(n_units);
+      uint64_t& result = results[static_cast<size_t>(member.index())];
       for (size_t i = 0; i < n_times; ++i) {
-        results[static_cast<size_t>(member.index())] +=
-            ReadAll(weights.data() + begin * kReadUnit, (end - begin) * kReadUnit);
+        for (const std::span<const std::byte> matrix : weights) {
+          const auto [begin, end] = member.Share(matrix.size() / kReadUnit);
+          result += ReadAll(matrix.data() + begin * kReadUnit, (end - begin) * kReadUnit);
+        }
       }
     });
   });
@@ -159,8 +170,7 @@ MachineLimits BenchRunner::MeasureLimits() {
     });
   });
   const double products = static_cast<double>(kRounds * ProductsPerRound()) * n_members;
-  return {static_cast<double>(n_times * n_units * kReadUnit) / read_seconds,
-          2 * products / dot_seconds};
+  return {static_cast<double>(n_times * n_bytes) / read_seconds, 2 * products / dot_seconds};
 }
 
 size_t BenchRunner::StepsOf(const BenchCase& test) const {

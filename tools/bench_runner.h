@@ -40,7 +40,8 @@ class BenchRunner {
  public:
   /// Context for `n_ctx` tokens of `n_seqs` sequences each. Errors: kOutOfMemory.
   static Result<BenchRunner> Create(std::shared_ptr<const Model> model, size_t batch_size,
-                                    int n_threads, size_t n_ctx, size_t n_seqs);
+                                    int n_threads, size_t n_ctx, size_t n_seqs,
+                                    KvTypes kv_types = {});
 
   /// Tokens per second, of all sequences together, of each repetition after one that does not
   /// count.

@@ -134,7 +134,7 @@ class Conversation {
     const Model& model = session_.model();
     Note(fmt::format("{} ({}, {:.1f} MB of weights), context {} tokens. /help lists the commands.",
                      session_.name(), model.hparams().arch,
-                     static_cast<double>(model.weights().size()) * 1e-6, session_.n_ctx()));
+                     static_cast<double>(model.weight_bytes()) * 1e-6, session_.n_ctx()));
   }
 
   void Reset(std::string_view system) {

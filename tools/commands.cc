@@ -23,12 +23,13 @@ struct ShortName {
   std::string_view name;
   const char* long_name;
 };
-constexpr std::array<ShortName, 6> kShortNames = {{{"-sys", "--system-prompt"},
+constexpr std::array<ShortName, 7> kShortNames = {{{"-sys", "--system-prompt"},
                                                    {"-st", "--single-turn"},
                                                    {"-ctk", "--cache-type-k"},
                                                    {"-ctv", "--cache-type-v"},
                                                    {"-np", "--parallel"},
-                                                   {"-ub", "--ubatch-size"}}};
+                                                   {"-ub", "--ubatch-size"},
+                                                   {"-to", "--timeout"}}};
 
 /// Prints the one line that every failure of the program ends with.
 int Fail(std::string message) {

@@ -40,6 +40,7 @@ void GenerationOptions::AddTo(CLI::App* command) {
                       "Text that ends an answer, and is not part of it; may be given again");
   AddContextOption(command, "Most tokens of prompt and answer", &n_ctx_);
   AddThreadsOption(command, &n_threads_);
+  AddLoadOption(command, &load_mode_);
   AddBatchSizeOption(command, &batch_size_);
   cache_type_.AddTo(command);
 
@@ -69,15 +70,13 @@ Result<GenerationOptions::Loaded> GenerationOptions::Load(size_t n_parallel) con
   if (!hparams) return Propagate(hparams);
   Result<SamplingParams> sampling = Sampling(*file);
   if (!sampling) return Propagate(sampling);
-  Result<KvType> cache_type = cache_type_.Get();
-  if (!cache_type) return Propagate(cache_type);
 
   EngineOptions engine;
   engine.n_threads = n_threads_;
   engine.chunk_tokens = batch_size_;
-  engine.kv_type = *cache_type;
+  engine.kv_types = cache_type_.types();
   engine.n_ctx = ContextFor(*hparams, n_ctx_);
-  Result<Session> session = Session::Load(*file, engine, n_parallel);
+  Result<Session> session = Session::Load(*file, load_mode_, engine, n_parallel);
   if (!session) return Propagate(session);
   return Loaded{std::move(*session), std::move(*sampling)};
 }
@@ -86,7 +85,7 @@ GenerateRequest GenerationOptions::Request(std::vector<Token> prompt,
                                            const SamplingParams& sampling) const {
   GenerateRequest request;
   request.prompt = std::move(prompt);
-  request.max_tokens = n_predict_ > 0 ? static_cast<size_t>(n_predict_) : 0;
+  if (n_predict_ > 0) request.max_tokens = static_cast<size_t>(n_predict_);
   request.sampling = sampling;
   request.stop = stop_;
   return request;

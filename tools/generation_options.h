@@ -40,6 +40,7 @@ class GenerationOptions {
   ModelArgument model_;
   std::optional<size_t> n_ctx_;
   int n_threads_ = 0;
+  LoadMode load_mode_ = LoadMode::kMmap;
   size_t batch_size_;
   CacheTypeOptions cache_type_;
   int64_t n_predict_ = -1;

@@ -18,13 +18,13 @@ namespace quern {
 namespace {
 
 Result<MemoryNeed> EstimateNeed(const GgufFile& file, std::optional<size_t> asked_ctx,
-                                KvType kv_type) {
+                                KvTypes kv_types) {
   Result<HParams> hparams = HParams::Load(file);
   if (!hparams) return Propagate(hparams);
   if (Status status = Model::CheckTensors(file, *hparams); !status) return Propagate(status);
   const size_t n_ctx = ContextFor(*hparams, asked_ctx);
-  const MemoryEstimate estimate = EstimateMemory(file, *hparams, n_ctx, kv_type);
-  return MemoryNeed{n_ctx, kv_type, *std::move(hparams), estimate};
+  const MemoryEstimate estimate = EstimateMemory(file, *hparams, n_ctx, kv_types);
+  return MemoryNeed{n_ctx, kv_types, *std::move(hparams), estimate};
 }
 
 struct InspectOptions {
@@ -36,11 +36,9 @@ struct InspectOptions {
 };
 
 Result<int> RunInspect(const InspectOptions& options) {
-  Result<KvType> kv_type = options.cache_type.Get();
-  if (!kv_type) return Propagate(kv_type);
   Result<GgufFile> file = options.model.Open();
   if (!file) return Propagate(file);
-  const Inspection inspection = Inspect(*file, options.n_ctx, *kv_type);
+  const Inspection inspection = Inspect(*file, options.n_ctx, options.cache_type.types());
   const bool bold = isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
   fmt::print("{}", options.json ? InspectionJson(*file, inspection, options.full)
                                 : InspectionText(*file, inspection, {options.full, bold}));
@@ -49,8 +47,8 @@ Result<int> RunInspect(const InspectOptions& options) {
 
 }  // namespace
 
-Inspection Inspect(const GgufFile& file, std::optional<size_t> n_ctx, KvType kv_type) {
-  Inspection inspection{{}, {}, EstimateNeed(file, n_ctx, kv_type)};
+Inspection Inspect(const GgufFile& file, std::optional<size_t> n_ctx, KvTypes kv_types) {
+  Inspection inspection{{}, {}, EstimateNeed(file, n_ctx, kv_types)};
   std::map<GgmlType, TypeShare> shares;
   for (const TensorInfo& tensor : file.tensors()) {
     TypeShare& share = shares[tensor.type];

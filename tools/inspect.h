@@ -23,7 +23,7 @@ struct TypeShare {
 
 struct MemoryNeed {
   uint64_t n_ctx;
-  KvType kv_type;
+  KvTypes kv_types;
   HParams hparams;
   MemoryEstimate estimate;
 };
@@ -35,7 +35,7 @@ struct Inspection {
 };
 
 /// With the memory for the context that ContextFor gives for `n_ctx`.
-Inspection Inspect(const GgufFile& file, std::optional<size_t> n_ctx, KvType kv_type);
+Inspection Inspect(const GgufFile& file, std::optional<size_t> n_ctx, KvTypes kv_types);
 
 struct InspectStyle {
   bool full = false;  ///< whole arrays and strings

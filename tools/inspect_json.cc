@@ -83,7 +83,8 @@ Json ModelJson(const HParams& hparams) {
 
 Json MemoryJson(const MemoryNeed& need) {
   return {{"n_ctx", need.n_ctx},
-          {"cache_type", NameOf(need.kv_type)},
+          {"cache_type_k", NameOf(need.kv_types.k)},
+          {"cache_type_v", NameOf(need.kv_types.v)},
           {"weights", need.estimate.weights},
           {"kv_cache", need.estimate.kv_cache},
           {"scratch", need.estimate.scratch},

@@ -195,8 +195,11 @@ class TextReport {
     model.AddRow({"trained for", Counted(hparams.n_ctx_train, "position")});
     text_ += model.Format();
 
-    AddHeading(fmt::format("Memory for {}, KV cache in {}", Counted(need.n_ctx, "position"),
-                           NameOf(need.kv_type)));
+    const std::string_view k_name = NameOf(need.kv_types.k);
+    const std::string_view v_name = NameOf(need.kv_types.v);
+    AddHeading(fmt::format(
+        "Memory for {}, KV cache in {}", Counted(need.n_ctx, "position"),
+        k_name == v_name ? std::string(k_name) : fmt::format("{} (K) and {} (V)", k_name, v_name)));
     TextTable memory({Align::kLeft, Align::kRight});
     memory.AddRow({"weights", FormatBytes(need.estimate.weights)});
     memory.AddRow({"KV cache", FormatBytes(need.estimate.kv_cache)});

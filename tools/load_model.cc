@@ -8,9 +8,10 @@
 
 namespace quern {
 
-Result<std::shared_ptr<const Model>> LoadModel(const GgufFile& file, int n_threads) {
+Result<std::shared_ptr<const Model>> LoadModel(const GgufFile& file, LoadMode mode, int n_threads) {
   ProgressBar bar;
   LoadOptions options;
+  options.mode = mode;
   options.n_threads = n_threads;
   options.progress = [&bar](double share) { bar.Show(share, "loading"); };
   return Model::Load(file, options);

@@ -11,4 +11,6 @@ if [ "$preset" = fuzz ]; then
 fi
 tools/setup/fetch-peers.sh ||
   echo "llama.cpp could not be fetched: the tests that compare with it will be skipped"
+tools/setup/fetch-clients.sh ||
+  echo "the npm clients could not be fetched: the tests that drive the server with them will be skipped"
 cmake --workflow --preset "$preset"

@@ -5,33 +5,25 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <ctime>
+#include <filesystem>
 #include <memory>
-#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
-#include <vector>
 
-#include "runtime/engine.h"
-#include "runtime/model.h"
 #include "server/http_server.h"
 #include "server/inference_thread.h"
+#include "server/process_memory.h"
+#include "server/request_log.h"
 #include "tools/commands.h"
+#include "tools/format_number.h"
 #include "tools/load_model.h"
-#include "tools/model_argument.h"
-#include "tools/shared_options.h"
+#include "tools/memory_plan.h"
+#include "tools/serve_options.h"
 
 namespace quern {
 namespace {
-
-struct ServeOptions {
-  ModelArgument model;
-  HttpServerOptions http;
-  EngineOptions engine;
-  std::optional<size_t> n_ctx;
-  size_t max_queue = 64;
-  int drain_seconds = 30;
-};
 
 // A signal handler can reach nothing but a global.
 sem_t stop_asked;
@@ -56,46 +48,107 @@ class StopSignals {
   }
 };
 
-void PrintStart(const ServeOptions& options, int port, const Model& model) {
-  const std::string& host = options.http.host;
-  const bool is_ipv6 = host.find(':') != std::string::npos;
-  const std::string url = fmt::format("http://{}:{}", is_ipv6 ? "[" + host + "]" : host, port);
-  fmt::print("model    {}\n", options.http.model_id);
-  fmt::print("context  {} tokens, shared by all requests\n", options.engine.n_ctx);
-  fmt::print("memory   {} MiB of weights\n", model.weights().size() >> 20);
-  fmt::print("address  {}\n\n", url);
-  fmt::print(
-      "Try: curl {}/v1/chat/completions -H 'Content-Type: application/json' {}-d "
-      "'{{\"messages\":[{{\"role\":\"user\",\"content\":\"What does bread mean?\"}}]}}'\n",
-      url, options.http.api_keys.empty() ? "" : "-H 'Authorization: Bearer YOUR_KEY' ");
-  std::fflush(stdout);
-}
+/// A server that accepts from the beginning and says that it is loading until there is a model.
+class Serving {
+ public:
+  Serving(ServeOptions& options, RequestLog& log) : options_(options), log_(log) {}
+  ~Serving() {
+    if (!accepting_.joinable()) return;
+    server_->Stop(std::chrono::seconds(0));
+    accepting_.join();
+  }
+  Serving(const Serving&) = delete;
+  Serving& operator=(const Serving&) = delete;
+
+  Result<int> Run() {
+    Result<GgufFile> file = options_.model.Open();
+    if (!file) return Propagate(file);
+    Result<HParams> hparams = HParams::Load(*file);
+    if (!hparams) return Propagate(hparams);
+    options_.engine.n_ctx = ContextFor(*hparams, options_.n_ctx);
+    Result<MemoryPlan> plan = PlanMemory(*file, *hparams,
+                                         {.n_ctx = options_.engine.n_ctx,
+                                          .n_parallel = options_.engine.max_running,
+                                          .kv_tokens = options_.engine.kv_tokens,
+                                          .kv_types = options_.engine.kv_types},
+                                         ReadProcessMemory().available);
+    if (!plan) return Propagate(plan);
+    options_.engine.kv_tokens = plan->kv_tokens;
+
+    server_ = std::make_unique<HttpServer>(options_.http, &log_);
+    Result<int> port = server_->Bind();
+    if (!port) return Propagate(port);
+    accepting_ = std::thread([this] { server_->Run(); });
+
+    Result<std::shared_ptr<const Model>> model =
+        LoadModel(*file, options_.load_mode, options_.engine.n_threads);
+    if (!model) return Propagate(model);
+    Result<std::unique_ptr<Engine>> engine = Engine::Create(*model, options_.engine);
+    if (!engine) return Propagate(engine);
+    WarnOfLongContext(*hparams, options_.engine.n_ctx);
+    inference_ = std::make_unique<InferenceThread>(
+        std::move(*engine), options_.max_queue,
+        [this](double seconds) { server_->metrics().ObserveInterToken(seconds); });
+    const ModelInfo info = InfoOf(*file, *hparams);
+    server_->SetModel(inference_.get(), info);
+
+    const StopSignals signals;
+    PrintStart(info, *plan, *port);
+    log_.Write(LogLevel::kInfo, "listening",
+               {{"host", options_.http.host}, {"port", *port}, {"model", info.id}});
+    StopSignals::Wait();
+    log_.Write(LogLevel::kInfo, "stopping", {{"drain_seconds", options_.drain_seconds}});
+    server_->Stop(std::chrono::seconds(options_.drain_seconds));
+    accepting_.join();
+    log_.Write(LogLevel::kInfo, "stopped");
+    return 0;
+  }
+
+ private:
+  ModelInfo InfoOf(const GgufFile& file, const HParams& hparams) const {
+    ModelInfo info{.id = options_.model_id,
+                   .path = file.name(),
+                   .created = std::time(nullptr),
+                   .n_ctx = options_.engine.n_ctx,
+                   .n_slots = inference_->options().max_running};
+    if (info.id.empty()) info.id = hparams.name;
+    if (info.id.empty()) info.id = std::filesystem::path(file.name()).filename().string();
+    return info;
+  }
+
+  void PrintStart(const ModelInfo& info, const MemoryPlan& plan, int port) const {
+    const std::string& host = options_.http.host;
+    const bool is_ipv6 = host.find(':') != std::string::npos;
+    const std::string url = fmt::format("http://{}:{}", is_ipv6 ? "[" + host + "]" : host, port);
+    const EngineOptions& engine = inference_->options();
+    fmt::print("model    {}\n", info.id);
+    fmt::print("context  {} tokens a request, {} requests together, {} tokens in the KV cache\n",
+               engine.n_ctx, engine.max_running, engine.kv_tokens);
+    fmt::print("threads  {}\n", engine.n_threads);
+    fmt::print("memory   {}: {} of weights, up to {} of KV cache, {} to work; {} available\n",
+               FormatBytes(plan.estimate.total()), FormatBytes(plan.estimate.weights),
+               FormatBytes(plan.estimate.kv_cache), FormatBytes(plan.estimate.scratch),
+               plan.available > 0 ? FormatBytes(plan.available) : "an unknown amount");
+    fmt::print("address  {}\n\n", url);
+    fmt::print(
+        "Try: curl {}/v1/chat/completions -H 'Content-Type: application/json' {}-d "
+        "'{{\"messages\":[{{\"role\":\"user\",\"content\":\"What does bread mean?\"}}]}}'\n",
+        url, options_.http.api_keys.empty() ? "" : "-H 'Authorization: Bearer YOUR_KEY' ");
+    std::fflush(stdout);
+  }
+
+  ServeOptions& options_;
+  RequestLog& log_;
+  std::unique_ptr<HttpServer> server_;
+  std::unique_ptr<InferenceThread> inference_;  ///< goes before the server, whose metrics it feeds
+  std::thread accepting_;
+};
 
 Result<int> Serve(ServeOptions& options) {
-  Result<GgufFile> file = options.model.Open();
-  if (!file) return Propagate(file);
-  Result<std::shared_ptr<const Model>> model = LoadModel(*file, options.engine.n_threads);
-  if (!model) return Propagate(model);
-  const HParams& hparams = (*model)->hparams();
-  if (options.http.model_id.empty()) options.http.model_id = hparams.name;
-  if (options.http.model_id.empty()) options.http.model_id = file->name();
-  options.engine.n_ctx = ContextFor(hparams, options.n_ctx);
-  Result<std::unique_ptr<Engine>> engine = Engine::Create(*model, options.engine);
-  if (!engine) return Propagate(engine);
-
-  WarnOfLongContext(hparams, options.engine.n_ctx);
-  InferenceThread inference(std::move(*engine), options.max_queue);
-  HttpServer server(&inference, options.http);
-  Result<int> port = server.Bind();
-  if (!port) return Propagate(port);
-  PrintStart(options, *port, **model);
-  StopSignals signals;
-  std::thread http([&] { server.Run(); });
-  StopSignals::Wait();
-  fmt::print(stderr, "stopping: answers under way have {} s to end\n", options.drain_seconds);
-  server.Stop(std::chrono::seconds(options.drain_seconds));
-  http.join();
-  return 0;
+  if (Status status = options.Finish(); !status) return Propagate(status);
+  Result<std::unique_ptr<RequestLog>> log = RequestLog::Open(options.log);
+  if (!log) return Propagate(log);
+  return Serving(options, **log).Run();
 }
 
 }  // namespace
@@ -104,24 +157,8 @@ void AddServeCommand(Commands& commands) {
   auto options = std::make_shared<ServeOptions>();
   CLI::App* command = commands.Add("serve", "Serve a model over HTTP, with OpenAI's interface",
                                    [options]() -> Result<int> { return Serve(*options); });
-  options->model.AddTo(command);
-  command->add_option("--host", options->http.host, "Address to listen on")->capture_default_str();
-  command->add_option("--port", options->http.port, "Port; 0 takes any free one")
-      ->check(CLI::Range(0, 65535))
-      ->capture_default_str();
-  command->add_option("-a,--alias", options->http.model_id, "Name of the model for clients");
-  command->add_option("--api-key", options->http.api_keys,
-                      "Key that clients must send; may be given again");
-  AddContextOption(command, "Tokens of context, for all requests", &options->n_ctx);
-  AddThreadsOption(command, &options->engine.n_threads);
-  command->add_option("--max-queue", options->max_queue, "Most requests running and waiting")
-      ->check(CLI::Range(size_t{1}, size_t{4096}))
-      ->capture_default_str();
-  command
-      ->add_option("--drain-timeout", options->drain_seconds,
-                   "Seconds that answers under way have when the server is stopped")
-      ->check(CLI::Range(0, 86400))
-      ->capture_default_str();
+  options->http.answering.version = QUERN_VERSION;
+  options->AddTo(command);
 }
 
 }  // namespace quern

@@ -10,18 +10,18 @@
 
 namespace quern {
 
-Result<Session> Session::Load(const GgufFile& file, EngineOptions options, size_t n_parallel) {
+Result<Session> Session::Load(const GgufFile& file, LoadMode mode, EngineOptions options,
+                              size_t n_parallel) {
   const auto start = std::chrono::steady_clock::now();
-  Result<std::shared_ptr<const Model>> model = LoadModel(file, options.n_threads);
+  Result<std::shared_ptr<const Model>> model = LoadModel(file, mode, options.n_threads);
   if (!model) return Propagate(model);
 
   const HParams& hparams = (*model)->hparams();
   WarnOfLongContext(hparams, options.n_ctx);
   Session session;
   session.n_ctx_ = options.n_ctx;
-  if (n_parallel > 1) {  // whole pages for each: they do not share them
-    options.n_ctx = (options.n_ctx + kPageTokens - 1) / kPageTokens * kPageTokens * n_parallel;
-  }
+  // Whole pages for each: they do not share them.
+  options.kv_tokens = (options.n_ctx + kPageTokens - 1) / kPageTokens * kPageTokens * n_parallel;
   Result<std::unique_ptr<Engine>> engine = Engine::Create(*model, options);
   if (!engine) return Propagate(engine);
   session.engine_ = std::move(*engine);
@@ -41,7 +41,7 @@ Result<Answer> Session::Run(GenerateRequest request,
     finished = event.finished;
     answer.finish_reason = event.finish_reason;
     answer.stats = event.stats;
-    if (event.finish_reason != FinishReason::kCancelled) answer.tokens.push_back(event.token);
+    if (event.token) answer.tokens.push_back(*event.token);
     if (on_text && !event.text.empty()) on_text(event.text);
   });
   if (!id) return Propagate(id);
@@ -49,18 +49,6 @@ Result<Answer> Session::Run(GenerateRequest request,
     if (stopped && stopped()) engine_->Cancel(*id);
   }
   return answer;
-}
-
-std::string_view NameOf(FinishReason reason) {
-  switch (reason) {
-    case FinishReason::kStop:
-      return "stop";
-    case FinishReason::kLength:
-      return "length";
-    case FinishReason::kCancelled:
-      return "cancelled";
-  }
-  return "unknown";
 }
 
 double PromptSpeed(const GenerateStats& stats) {

@@ -17,15 +17,16 @@ namespace quern {
 struct Answer {
   std::string text;
   std::vector<SampledToken> tokens;  ///< the token that ended the answer included
-  FinishReason finish_reason = FinishReason::kStop;
+  FinishReason finish_reason = FinishReason::kEndOfGeneration;
   GenerateStats stats;
 };
 
 class Session {
  public:
-  /// Loads the model with a progress bar. `options.n_ctx` is for one sequence, and there is room
-  /// for `n_parallel`; more than the model was trained for is warned of.
-  static Result<Session> Load(const GgufFile& file, EngineOptions options, size_t n_parallel = 1);
+  /// Loads the model, with a progress bar where it is packed. `options.n_ctx` is for one sequence,
+  /// and there is room for `n_parallel`; more than the model was trained for is warned of.
+  static Result<Session> Load(const GgufFile& file, LoadMode mode, EngineOptions options,
+                              size_t n_parallel = 1);
 
   const Model& model() const { return engine_->model(); }
   Engine& engine() { return *engine_; }
@@ -46,9 +47,6 @@ class Session {
   size_t n_ctx_ = 0;
   double load_seconds_ = 0;
 };
-
-/// "stop", "length" or "cancelled".
-std::string_view NameOf(FinishReason reason);
 
 /// Prints a line each on loading, prompt and answer to stderr: tokens, seconds, tokens per second.
 void PrintTimings(const Session& session, const GenerateStats& stats);

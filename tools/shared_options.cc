@@ -14,7 +14,7 @@ constexpr size_t kDefaultContext = 4096;
 
 const std::map<std::string, KvType>& CacheTypes() {
   static const std::map<std::string, KvType> kTypes = {
-      {"f16", KvType::kF16}, {"bf16", KvType::kBF16}, {"f32", KvType::kF32}};
+      {"f16", KvType::kF16}, {"bf16", KvType::kBF16}, {"f32", KvType::kF32}, {"q8_0", KvType::kQ8}};
   return kTypes;
 }
 
@@ -23,6 +23,18 @@ const std::map<std::string, KvType>& CacheTypes() {
 void AddThreadsOption(CLI::App* command, int* n_threads) {
   command->add_option("-t,--threads", *n_threads, "Threads (default: all CPUs allowed)")
       ->check(CLI::Range(1, kMostThreads));
+}
+
+void AddLoadOption(CLI::App* command, LoadMode* mode) {
+  static const std::map<std::string, LoadMode> kModes = {{"mmap", LoadMode::kMmap},
+                                                         {"pack", LoadMode::kPack}};
+  command
+      ->add_option("--load", *mode,
+                   fmt::format("mmap: use the weights in the file's mapping, ready at once; pack: "
+                               "copy them to the layout that runs fastest (default: {})",
+                               *mode == LoadMode::kMmap ? "mmap" : "pack"))
+      ->transform(CLI::CheckedTransformer(kModes, CLI::ignore_case))
+      ->type_name("MODE");
 }
 
 void AddBatchSizeOption(CLI::App* command, size_t* batch_size, const std::string& names) {
@@ -49,19 +61,12 @@ size_t ContextFor(const HParams& hparams, std::optional<size_t> n_ctx) {
 
 void CacheTypeOptions::AddTo(CLI::App* command) {
   const CLI::CheckedTransformer to_type(CacheTypes(), CLI::ignore_case);
-  command->add_option("--cache-type-k", k_, "Type of the KV cache: f16, bf16 or f32 (also -ctk)")
-      ->transform(to_type);
-  v_option_ = command->add_option("--cache-type-v", v_, "As for K, which it must equal (also -ctv)")
-                  ->transform(to_type);
-}
-
-Result<KvType> CacheTypeOptions::Get() const {
-  if (v_option_->count() > 0 && k_ != v_) {
-    return Fail(ErrorCode::kUnsupported,
-                "--cache-type-k is {} and --cache-type-v {}: expected the same", NameOf(k_),
-                NameOf(v_));
-  }
-  return k_;
+  const auto add = [&](const char* name, KvType& type, const char* description) {
+    command->add_option(name, type, description)->transform(to_type)->type_name("TYPE");
+  };
+  add("--cache-type-k", types_.k,
+      "Type of K in the KV cache: f16, bf16, f32 or q8_0 (default: f16; also -ctk)");
+  add("--cache-type-v", types_.v, "Type of V in the KV cache, as for K (also -ctv)");
 }
 
 std::string_view NameOf(KvType type) {

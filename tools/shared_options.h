@@ -9,6 +9,7 @@
 #include "gguf/result.h"
 #include "kernels/attention.h"
 #include "runtime/hparams.h"
+#include "runtime/model.h"
 
 namespace quern {
 
@@ -17,6 +18,9 @@ inline constexpr int kMostThreads = 1024;
 
 /// -t, --threads; 0, all CPUs allowed, unless it is given.
 void AddThreadsOption(CLI::App* command, int* n_threads);
+
+/// --load, whose default is what `mode` holds.
+void AddLoadOption(CLI::App* command, LoadMode* mode);
 
 /// Most prompt tokens of a step: what it holds is the default.
 void AddBatchSizeOption(CLI::App* command, size_t* batch_size,
@@ -35,13 +39,10 @@ class CacheTypeOptions {
  public:
   void AddTo(CLI::App* command);
 
-  /// Errors: kUnsupported when K and V differ; the cache holds both as one type.
-  Result<KvType> Get() const;
+  KvTypes types() const { return types_; }
 
  private:
-  KvType k_ = KvType::kF16;
-  KvType v_ = KvType::kF16;
-  CLI::Option* v_option_ = nullptr;
+  KvTypes types_;
 };
 
 /// "f16", as on the command line.

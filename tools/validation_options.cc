@@ -8,22 +8,21 @@ namespace quern {
 void ValidationOptions::AddTo(CLI::App* command) {
   model_.AddTo(command);
   AddThreadsOption(command, &n_threads_);
+  AddLoadOption(command, &load_mode_);
   AddBatchSizeOption(command, &batch_size_);
   cache_type_.AddTo(command);
 }
 
 Result<ValidationModel> ValidationOptions::Load(size_t n_ctx) const {
-  auto kv_type = cache_type_.Get();
-  if (!kv_type) return Propagate(kv_type);
   auto file = model_.Open();
   if (!file) return Propagate(file);
-  auto model = LoadModel(*file, n_threads_);
+  auto model = LoadModel(*file, load_mode_, n_threads_);
   if (!model) return Propagate(model);
   LogitsOptions options;
   options.n_ctx = n_ctx;
   options.n_threads = n_threads_;
   options.chunk_tokens = batch_size_;
-  options.kv_type = *kv_type;
+  options.kv_types = cache_type_.types();
   auto runner = LogitsRunner::Create(*model, options);
   if (!runner) return Propagate(runner);
   return ValidationModel{std::move(*model), std::move(*runner)};

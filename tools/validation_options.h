@@ -31,6 +31,7 @@ class ValidationOptions {
  private:
   ModelArgument model_;
   int n_threads_ = 0;
+  LoadMode load_mode_ = LoadMode::kMmap;
   size_t batch_size_ = 512;
   CacheTypeOptions cache_type_;
 };

@@ -44,13 +44,11 @@ class Iq4NlCodec {
   static constexpr bool kHasMin = false;
   static constexpr size_t kScales = 1;
 
-  static void Pack(const Block* const* rows, Packed& packed) {
-    for (size_t row = 0; row < kRowGroup; ++row) {
-      packed.d[row] = rows[row]->d;
-      for (size_t p = 0; p < 4; ++p) {
-        Store4(Load4(rows[row]->qs + 4 * p), packed.nibbles[p] + 4 * row);
-      }
-    }
+  static HWY_INLINE void Pack(const PackRows<Block>& rows, Packed& packed) {
+    for (size_t i = 0; i < kLanes; ++i) packed.d[rows.row + i] = rows[i].d;
+    VU32 words[4];
+    rows.Load(offsetof(Block, qs), words);
+    for (size_t p = 0; p < 4; ++p) StorePlane(words[p], rows.row, packed.nibbles[p]);
   }
 
   HWY_INLINE Iq4NlCodec(const Packed& packed, size_t row) : packed_(packed), row_(row) {}
@@ -83,9 +81,10 @@ class Iq4XsCodec {
   static constexpr bool kHasMin = false;
   static constexpr size_t kScales = 1;
 
-  static void Pack(const Block* const* rows, Packed& packed) {
-    for (size_t row = 0; row < kRowGroup; ++row) {
-      const Block& block = *rows[row];
+  static HWY_INLINE void Pack(const PackRows<Block>& rows, Packed& packed) {
+    for (size_t i = 0; i < kLanes; ++i) {
+      const Block& block = rows[i];
+      const size_t row = rows.row + i;
       packed.d[row] = block.d;
       const auto low = [&](size_t j) { return (block.scales_l[j / 2] >> (j % 2 * 4)) & 15; };
       for (size_t j = 0; j < 4; ++j) {
@@ -93,11 +92,11 @@ class Iq4XsCodec {
       }
       packed.high[0][row] = static_cast<uint8_t>(block.scales_h & 0xFF);
       packed.high[1][row] = static_cast<uint8_t>(block.scales_h >> 8);
-      for (size_t step = 0; step < 8; ++step) {
-        for (size_t p = 0; p < 4; ++p) {
-          Store4(Load4(block.qs + 16 * step + 4 * p), packed.nibbles[step][p] + 4 * row);
-        }
-      }
+    }
+    for (size_t step = 0; step < 8; ++step) {
+      VU32 words[4];
+      rows.Load(offsetof(Block, qs) + 16 * step, words);
+      for (size_t p = 0; p < 4; ++p) StorePlane(words[p], rows.row, packed.nibbles[step][p]);
     }
   }
 

@@ -19,13 +19,6 @@ namespace quern::HWY_NAMESPACE {
 //   the bit plane holds one bit of all groups, group g in bit g.
 using Plane = uint8_t[4 * kRowGroup];
 
-HWY_INLINE uint32_t Load4(const uint8_t* from) {
-  uint32_t value = 0;
-  std::memcpy(&value, from, sizeof(value));
-  return value;
-}
-HWY_INLINE void Store4(uint32_t value, uint8_t* to) { std::memcpy(to, &value, sizeof(value)); }
-
 HWY_INLINE VU8 LoadPlane(const Plane& plane, size_t row) {
   return hn::LoadU(DU8(), plane + 4 * row);
 }
@@ -79,33 +72,46 @@ HWY_INLINE void AddBits(const Plane& plane, size_t row, VU8* w) {
   w[7] = hn::OrAnd(w[7], MoveBits<7, kTo>(bits), mask);
 }
 
-/// Writes 32 consecutive columns whose integers are (bytes[0..31] >> shift) & 15.
-HWY_INLINE void PackNibbles(const uint8_t* bytes, int shift, size_t row, Plane* planes) {
+HWY_INLINE void StorePlane(VU32 words, size_t row, Plane& plane) {
+  hn::StoreU(hn::BitCast(DU8(), words), DU8(), plane + 4 * row);
+}
+
+/// Writes the nibble planes of 32 columns: of every byte the low nibble, or the high one.
+template <bool kHigh>
+HWY_INLINE void PackNibbles(const VU32* words, size_t row, Plane* planes) {
+  const VU32 low_nibbles = hn::Set(DU32(), 0x0F0F0F0F);
+  HWY_UNROLL(4)
   for (size_t p = 0; p < 4; ++p) {
-    const uint32_t low = (Load4(bytes + 4 * p) >> shift) & 0x0F0F0F0FU;
-    const uint32_t high = (Load4(bytes + 4 * (p + 4)) >> shift) & 0x0F0F0F0FU;
-    Store4(low | high << 4, planes[p] + 4 * row);
+    const VU32 low = kHigh ? hn::ShiftRight<4>(words[p]) : words[p];
+    const VU32 high = kHigh ? words[p + 4] : hn::ShiftLeft<4>(words[p + 4]);
+    StorePlane(hn::BitwiseIfThenElse(low_nibbles, low, high), row, planes[p]);
   }
 }
 
-/// Writes 32 consecutive columns whose two bits are (bytes[0..31] >> shift) & 3.
-HWY_INLINE void PackPairs(const uint8_t* bytes, int shift, size_t row, Plane* planes) {
+/// Writes the pair planes of 32 columns: of every byte bits `shift` and shift + 1.
+HWY_INLINE void PackPairs(const VU32* words, int shift, size_t row, Plane* planes) {
+  const auto bits = [shift](VU32 word) HWY_ATTR {
+    return hn::And(hn::ShiftRightSame(word, shift), hn::Set(DU32(), 0x03030303));
+  };
+  HWY_UNROLL(2)
   for (size_t p = 0; p < 2; ++p) {
-    uint32_t pairs = 0;
-    for (size_t i = 0; i < 4; ++i) {
-      pairs |= ((Load4(bytes + 4 * (4 * p + i)) >> shift) & 0x03030303U) << (2 * i);
-    }
-    Store4(pairs, planes[p] + 4 * row);
+    VU32 pairs = bits(words[4 * p]);
+    pairs = hn::Or(pairs, hn::ShiftLeft<2>(bits(words[4 * p + 1])));
+    pairs = hn::Or(pairs, hn::ShiftLeft<4>(bits(words[4 * p + 2])));
+    pairs = hn::Or(pairs, hn::ShiftLeft<6>(bits(words[4 * p + 3])));
+    StorePlane(pairs, row, planes[p]);
   }
 }
 
-/// Writes 32 consecutive columns whose bit is (bytes[0..31] >> shift) & 1.
-HWY_INLINE void PackBits(const uint8_t* bytes, int shift, size_t row, Plane& plane) {
-  uint32_t bits = 0;
+/// Writes the bit plane of 32 columns: of every byte bit `shift`.
+HWY_INLINE void PackBits(const VU32* words, int shift, size_t row, Plane& plane) {
+  VU32 bits = hn::Zero(DU32());
+  HWY_UNROLL(8)
   for (size_t g = 0; g < kStepGroups; ++g) {
-    bits |= ((Load4(bytes + 4 * g) >> shift) & 0x01010101U) << g;
+    const VU32 bit = hn::And(hn::ShiftRightSame(words[g], shift), hn::Set(DU32(), 0x01010101));
+    bits = hn::Or(bits, hn::ShiftLeftSame(bit, static_cast<int>(g)));
   }
-  Store4(bits, plane + 4 * row);
+  StorePlane(bits, row, plane);
 }
 
 }  // namespace quern::HWY_NAMESPACE

@@ -27,15 +27,20 @@ class Q2KCodec {
   static constexpr bool kHasMin = true;
   static constexpr size_t kScales = 2;
 
-  static void Pack(const Block* const* rows, Packed& packed) {
-    for (size_t row = 0; row < kRowGroup; ++row) {
-      const Block& block = *rows[row];
-      packed.d[row] = block.d;
-      packed.dmin[row] = block.dmin;
-      for (size_t j = 0; j < 16; ++j) packed.scales[j][row] = block.scales[j];
-      for (size_t step = 0; step < 8; ++step) {
-        PackPairs(block.qs + 32 * (step / 4), static_cast<int>(2 * (step % 4)), row,
-                  packed.pairs[step]);
+  static HWY_INLINE void Pack(const PackRows<Block>& rows, Packed& packed) {
+    for (size_t i = 0; i < kLanes; ++i) {
+      packed.d[rows.row + i] = rows[i].d;
+      packed.dmin[rows.row + i] = rows[i].dmin;
+    }
+    VU32 scales[4];
+    rows.Load(offsetof(Block, scales), scales);
+    for (size_t i = 0; i < 4; ++i) StoreBytes(scales[i], rows.row, packed.scales + 4 * i);
+    for (size_t half = 0; half < 2; ++half) {
+      VU32 words[8];
+      rows.Load(offsetof(Block, qs) + 32 * half, words);
+      HWY_UNROLL(4)
+      for (size_t quarter = 0; quarter < 4; ++quarter) {
+        PackPairs(words, static_cast<int>(2 * quarter), rows.row, packed.pairs[4 * half + quarter]);
       }
     }
   }
@@ -90,23 +95,31 @@ class Q3KCodec {
   static constexpr bool kHasMin = false;
   static constexpr size_t kScales = 2;
 
-  static void Pack(const Block* const* rows, Packed& packed) {
-    for (size_t row = 0; row < kRowGroup; ++row) {
-      const Block& block = *rows[row];
+  static HWY_INLINE void Pack(const PackRows<Block>& rows, Packed& packed) {
+    for (size_t i = 0; i < kLanes; ++i) {
+      const Block& block = rows[i];
+      const size_t row = rows.row + i;
       packed.d[row] = block.d;
       const auto low = [&](size_t j) { return (block.scales[j % 8] >> (j / 8 * 4)) & 15; };
       const auto high = [&](size_t j) { return (block.scales[8 + j % 4] >> (j / 4 * 2)) & 3; };
       for (size_t step = 0; step < 8; ++step) {
         packed.low[step][row] = static_cast<uint8_t>(low(2 * step) | low(2 * step + 1) << 4);
       }
-      for (size_t i = 0; i < 4; ++i) {
-        packed.high[i][row] = static_cast<uint8_t>(high(4 * i) | high(4 * i + 1) << 2 |
-                                                   high(4 * i + 2) << 4 | high(4 * i + 3) << 6);
+      for (size_t j = 0; j < 4; ++j) {
+        packed.high[j][row] = static_cast<uint8_t>(high(4 * j) | high(4 * j + 1) << 2 |
+                                                   high(4 * j + 2) << 4 | high(4 * j + 3) << 6);
       }
-      for (size_t step = 0; step < 8; ++step) {
-        Step& to = packed.steps[step];
-        PackPairs(block.qs + 32 * (step / 4), static_cast<int>(2 * (step % 4)), row, to.pairs);
-        PackBits(block.hmask, static_cast<int>(step), row, to.bits);
+    }
+    VU32 bits[8];
+    rows.Load(offsetof(Block, hmask), bits);
+    for (size_t half = 0; half < 2; ++half) {
+      VU32 words[8];
+      rows.Load(offsetof(Block, qs) + 32 * half, words);
+      HWY_UNROLL(4)
+      for (size_t quarter = 0; quarter < 4; ++quarter) {
+        Step& to = packed.steps[4 * half + quarter];
+        PackPairs(words, static_cast<int>(2 * quarter), rows.row, to.pairs);
+        PackBits(bits, static_cast<int>(4 * half + quarter), rows.row, to.bits);
       }
     }
   }

@@ -20,21 +20,21 @@ struct PackedScalesAndMins {
   uint8_t high[4][kRowGroup];  // [sub-block % 4], nibble sub-block / 4: s >> 4 | (m >> 4) << 2
 
   template <class Block>
-  HWY_INLINE void Pack(const Block* const* rows) {
-    for (size_t row = 0; row < kRowGroup; ++row) {
-      const Block& block = *rows[row];
-      d[row] = block.d;
-      dmin[row] = block.dmin;
-      for (size_t j = 0; j < 4; ++j) {
-        const uint8_t s = block.scales[j];
-        const uint8_t m = block.scales[4 + j];
-        const uint8_t both = block.scales[8 + j];
-        low[j][row] = static_cast<uint8_t>((s & 15) | (m & 15) << 4);
-        low[4 + j][row] = both;
-        high[j][row] = static_cast<uint8_t>(((s >> 4) & 3) | ((m >> 4) & 3) << 2 | (s >> 6) << 4 |
-                                            (m >> 6) << 6);
-      }
-    }
+  HWY_INLINE void Pack(const PackRows<Block>& rows) {
+    static_assert(offsetof(Block, d) == 0 && offsetof(Block, dmin) == 2 &&
+                  offsetof(Block, scales) == 4);
+    VU32 words[4];
+    rows.Load(0, words);
+    const auto bits = [](VU32 word, uint32_t mask)
+                          HWY_ATTR { return hn::And(word, hn::Set(DU32(), mask * 0x01010101U)); };
+    const VU32 s = words[1];
+    const VU32 m = words[2];
+    StoreHalves(words[0], d + rows.row, dmin + rows.row);
+    StoreBytes(hn::Or(bits(s, 0x0F), hn::ShiftLeft<4>(bits(m, 0x0F))), rows.row, low);
+    StoreBytes(words[3], rows.row, low + 4);
+    const VU32 middle = hn::Or(hn::ShiftRight<4>(bits(s, 0x30)), hn::ShiftRight<2>(bits(m, 0x30)));
+    const VU32 top = hn::Or(hn::ShiftRight<2>(bits(s, 0xC0)), bits(m, 0xC0));
+    StoreBytes(hn::Or(middle, top), rows.row, high);
   }
 };
 
@@ -83,13 +83,14 @@ class Q4KCodec {
   static constexpr bool kHasMin = true;
   static constexpr size_t kScales = 1;
 
-  static void Pack(const Block* const* rows, Packed& packed) {
+  static HWY_INLINE void Pack(const PackRows<Block>& rows, Packed& packed) {
     packed.scales.Pack(rows);
-    for (size_t row = 0; row < kRowGroup; ++row) {
-      for (size_t step = 0; step < 8; ++step) {
-        PackNibbles(rows[row]->qs + step / 2 * 32, static_cast<int>(step % 2 * 4), row,
-                    packed.nibbles[step]);
-      }
+    HWY_UNROLL(4)
+    for (size_t step = 0; step < 8; step += 2) {
+      VU32 words[8];
+      rows.Load(offsetof(Block, qs) + 16 * step, words);
+      PackNibbles<false>(words, rows.row, packed.nibbles[step]);
+      PackNibbles<true>(words, rows.row, packed.nibbles[step + 1]);
     }
   }
 

@@ -28,14 +28,18 @@ class Q5KCodec {
   static constexpr bool kHasMin = true;
   static constexpr size_t kScales = 1;
 
-  static void Pack(const Block* const* rows, Packed& packed) {
+  static HWY_INLINE void Pack(const PackRows<Block>& rows, Packed& packed) {
     packed.scales.Pack(rows);
-    for (size_t row = 0; row < kRowGroup; ++row) {
-      for (size_t step = 0; step < 8; ++step) {
-        Step& to = packed.steps[step];
-        PackNibbles(rows[row]->qs + step / 2 * 32, static_cast<int>(step % 2 * 4), row, to.nibbles);
-        PackBits(rows[row]->qh, static_cast<int>(step), row, to.bits);
-      }
+    VU32 bits[8];
+    rows.Load(offsetof(Block, qh), bits);
+    for (size_t step = 0; step < 8; ++step) {
+      PackBits(bits, static_cast<int>(step), rows.row, packed.steps[step].bits);
+    }
+    for (size_t step = 0; step < 8; step += 2) {
+      VU32 words[8];
+      rows.Load(offsetof(Block, qs) + 16 * step, words);
+      PackNibbles<false>(words, rows.row, packed.steps[step].nibbles);
+      PackNibbles<true>(words, rows.row, packed.steps[step + 1].nibbles);
     }
   }
 

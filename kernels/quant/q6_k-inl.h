@@ -21,7 +21,7 @@ class Q6KCodec {
   };
   struct Packed {
     HalfBits d[kRowGroup];
-    int8_t scales[16][kRowGroup];  // [sub-block of 16 columns]
+    uint8_t scales[16][kRowGroup];  // int8, [sub-block of 16 columns]
     Step steps[8];
   };
   static constexpr size_t kCols = kSuperBlock;
@@ -30,18 +30,23 @@ class Q6KCodec {
   static constexpr bool kHasMin = false;
   static constexpr size_t kScales = 2;
 
-  static void Pack(const Block* const* rows, Packed& packed) {
-    for (size_t row = 0; row < kRowGroup; ++row) {
-      const Block& block = *rows[row];
-      packed.d[row] = block.d;
-      for (size_t j = 0; j < 16; ++j) packed.scales[j][row] = block.scales[j];
-      for (size_t step = 0; step < 8; ++step) {
-        const size_t half = step / 4;
-        const size_t quarter = step % 4;
-        Step& to = packed.steps[step];
-        PackNibbles(block.ql + 64 * half + 32 * (quarter % 2), static_cast<int>(quarter / 2 * 4),
-                    row, to.nibbles);
-        PackPairs(block.qh + 32 * half, static_cast<int>(2 * quarter), row, to.pairs);
+  static HWY_INLINE void Pack(const PackRows<Block>& rows, Packed& packed) {
+    for (size_t i = 0; i < kLanes; ++i) packed.d[rows.row + i] = rows[i].d;
+    VU32 words[8];
+    VU32 scales[4];
+    rows.Load(offsetof(Block, scales), scales);
+    for (size_t i = 0; i < 4; ++i) StoreBytes(scales[i], rows.row, packed.scales + 4 * i);
+    for (size_t half = 0; half < 2; ++half) {
+      Step* steps = packed.steps + 4 * half;
+      rows.Load(offsetof(Block, qh) + 32 * half, words);
+      HWY_UNROLL(4)
+      for (size_t quarter = 0; quarter < 4; ++quarter) {
+        PackPairs(words, static_cast<int>(2 * quarter), rows.row, steps[quarter].pairs);
+      }
+      for (size_t quarter = 0; quarter < 2; ++quarter) {
+        rows.Load(offsetof(Block, ql) + 64 * half + 32 * quarter, words);
+        PackNibbles<false>(words, rows.row, steps[quarter].nibbles);
+        PackNibbles<true>(words, rows.row, steps[quarter + 2].nibbles);
       }
     }
   }
@@ -54,7 +59,8 @@ class Q6KCodec {
   }
   HWY_INLINE VF Scale(size_t step, size_t half) const {
     const hn::Rebind<int8_t, DF> d8;
-    const auto scale = hn::LoadU(d8, packed_.scales[2 * step + half] + row_);
+    const hn::Rebind<uint8_t, DF> bits;
+    const auto scale = hn::BitCast(d8, hn::LoadU(bits, packed_.scales[2 * step + half] + row_));
     return hn::Mul(d_, hn::ConvertTo(DF(), hn::PromoteTo(DI32(), scale)));
   }
 

@@ -27,14 +27,19 @@ class NibbleCodec {
   static constexpr bool kHasMin = kWithMin;
   static constexpr size_t kScales = 1;
 
-  static void Pack(const Block* const* rows, Packed& packed) {
-    for (size_t row = 0; row < kRowGroup; ++row) {
-      const Block& block = *rows[row];
-      packed.halves[0][row] = block.d;
-      if constexpr (kWithMin) packed.halves[1][row] = block.m;
-      // The blocks already pair column i with i + 16, as nibble planes do.
-      for (size_t p = 0; p < 4; ++p) Store4(Load4(block.qs + 4 * p), packed.planes[p] + 4 * row);
-      if constexpr (kFifthBit) Store4(SpreadBits(Load4(block.qh)), packed.planes[4] + 4 * row);
+  static HWY_INLINE void Pack(const PackRows<Block>& rows, Packed& packed) {
+    for (size_t i = 0; i < kLanes; ++i) {
+      packed.halves[0][rows.row + i] = rows[i].d;
+      if constexpr (kWithMin) packed.halves[1][rows.row + i] = rows[i].m;
+    }
+    // The blocks already pair column i with i + 16, as nibble planes do.
+    VU32 words[4];
+    rows.Load(offsetof(Block, qs), words);
+    for (size_t p = 0; p < 4; ++p) StorePlane(words[p], rows.row, packed.planes[p]);
+    if constexpr (kFifthBit) {
+      // The 16 bytes that are read end within qs.
+      rows.Load(offsetof(Block, qh), words);
+      StorePlane(SpreadBits(words[0]), rows.row, packed.planes[4]);
     }
   }
 
@@ -52,11 +57,14 @@ class NibbleCodec {
 
  private:
   // Bit 4g + i becomes bit g of byte i.
-  static uint32_t SpreadBits(uint32_t bits) {
-    uint32_t spread = 0;
-    for (uint32_t g = 0; g < kStepGroups; ++g) {
+  static HWY_INLINE VU32 SpreadBits(VU32 bits) {
+    VU32 spread = hn::Zero(DU32());
+    for (int g = 0; g < static_cast<int>(kStepGroups); ++g) {
+      const VU32 nibble = hn::And(hn::ShiftRightSame(bits, 4 * g), hn::Set(DU32(), 15));
       // The product puts bit i of the nibble at bit 8i; what else it makes, the mask drops.
-      spread |= ((((bits >> (4 * g)) & 15U) * 0x00204081U) & 0x01010101U) << g;
+      const VU32 product = hn::Mul(nibble, hn::Set(DU32(), 0x00204081));
+      const VU32 apart = hn::And(product, hn::Set(DU32(), 0x01010101));
+      spread = hn::Or(spread, hn::ShiftLeftSame(apart, g));
     }
     return spread;
   }
@@ -83,15 +91,12 @@ class Q8_0Codec {
   static constexpr bool kHasMin = false;
   static constexpr size_t kScales = 1;
 
-  static void Pack(const Block* const* rows, Packed& packed) {
-    for (size_t row = 0; row < kRowGroup; ++row) {
-      const Block& block = *rows[row];
-      packed.d[row] = block.d;
-      uint8_t bytes[kSmallBlock];
-      std::memcpy(bytes, block.qs, sizeof(bytes));
-      for (size_t g = 0; g < kStepGroups; ++g) {
-        Store4(Load4(bytes + 4 * g) ^ 0x80808080U, packed.bytes[g] + 4 * row);
-      }
+  static HWY_INLINE void Pack(const PackRows<Block>& rows, Packed& packed) {
+    for (size_t i = 0; i < kLanes; ++i) packed.d[rows.row + i] = rows[i].d;
+    VU32 words[8];
+    rows.Load(offsetof(Block, qs), words);
+    for (size_t g = 0; g < kStepGroups; ++g) {
+      StorePlane(hn::Xor(words[g], hn::Set(DU32(), 0x80808080)), rows.row, packed.bytes[g]);
     }
   }
 

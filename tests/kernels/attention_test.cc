@@ -16,33 +16,52 @@ namespace quern {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr KvType kTypes[] = {KvType::kF16, KvType::kBF16, KvType::kF32};
+constexpr KvType kFloatTypes[] = {KvType::kF16, KvType::kBF16, KvType::kF32};
+const KvTypes kTypes[] = {
+    KvType::kF16,
+    KvType::kBF16,
+    KvType::kF32,
+    KvType::kQ8,
+    {KvType::kQ8, KvType::kF16},
+    {KvType::kBF16, KvType::kQ8},
+};
 
-// What the cache gives back for x.
-float Rounded(KvType type, float x) {
-  if (type == KvType::kF16) return F16ToF32(F32ToF16(std::clamp(x, -kF16Max, kF16Max)));
-  if (type == KvType::kBF16) return Bf16ToF32(F32ToBf16(x));
+// What the cache gives back for the K or V of a token.
+std::vector<float> Rounded(KvType type, std::vector<float> x) {
+  for (size_t begin = 0; begin < x.size(); begin += kKvBlock) {
+    const size_t end = std::min(begin + kKvBlock, x.size());
+    float largest = 0;
+    for (size_t i = begin; i < end; ++i) largest = std::max(largest, std::abs(x[i]));
+    const float scale = F16ToF32(F32ToF16(largest / 127));
+    for (size_t i = begin; i < end; ++i) {
+      if (type == KvType::kF16) x[i] = F16ToF32(F32ToF16(std::clamp(x[i], -kF16Max, kF16Max)));
+      if (type == KvType::kBF16) x[i] = Bf16ToF32(F32ToBf16(x[i]));
+      if (type == KvType::kQ8) {
+        x[i] = scale * std::nearbyint(std::clamp(x[i] / scale, -127.0F, 127.0F));
+      }
+    }
+  }
   return x;
 }
 
 // K and V of one head in pages. Slots that no token fills hold NaNs.
 class Cache {
  public:
-  Cache(KvType type, size_t head_dim) : type_(type), head_dim_(head_dim) {}
+  Cache(KvTypes types, size_t head_dim) : types_(types), head_dim_(head_dim) {}
   Cache(const Cache&) = delete;  // the page table points into pages_
   Cache& operator=(const Cache&) = delete;
 
   void Append(const float* k, const float* v) {
     const size_t slot = size() % kPageTokens;
     if (slot == 0) {
-      pages_.emplace_back(kOffset + KvHeadPageBytes(type_, head_dim_), std::byte{0xFF});
+      pages_.emplace_back(kOffset + KvHeadPageBytes(types_, head_dim_), std::byte{0xFF});
       page_table_.push_back(pages_.back().data());
     }
-    StoreKv(type_, k, v, head_dim_, slot, pages_.back().data() + kOffset);
-    for (size_t i = 0; i < head_dim_; ++i) {
-      k_.push_back(Rounded(type_, k[i]));
-      v_.push_back(Rounded(type_, v[i]));
-    }
+    StoreKv(types_, k, v, head_dim_, slot, pages_.back().data() + kOffset);
+    const std::vector<float> rounded_k = Rounded(types_.k, {k, k + head_dim_});
+    const std::vector<float> rounded_v = Rounded(types_.v, {v, v + head_dim_});
+    k_.insert(k_.end(), rounded_k.begin(), rounded_k.end());
+    v_.insert(v_.end(), rounded_v.begin(), rounded_v.end());
   }
 
   void AppendRandom(size_t n_tokens) {
@@ -59,7 +78,7 @@ class Cache {
   const float* v(size_t position) const { return v_.data() + position * head_dim_; }
 
   AttentionArgs Args(const float* q, size_t n_tokens, size_t n_heads, size_t first_position) const {
-    return {.type = type_,
+    return {.types = types_,
             .head_dim = head_dim_,
             .scale = 1 / std::sqrt(static_cast<float>(head_dim_)),
             .q = q,
@@ -73,7 +92,7 @@ class Cache {
 
  private:
   static constexpr size_t kOffset = 64;
-  KvType type_;
+  KvTypes types_;
   size_t head_dim_;
   std::vector<std::vector<std::byte>> pages_;
   std::vector<const std::byte*> page_table_;
@@ -166,7 +185,7 @@ class AttentionTest : public OnTargets {
 INSTANTIATE_TEST_SUITE_P(, AttentionTest, testing::ValuesIn(SupportedTargets()), TargetTestName);
 
 TEST_P(AttentionTest, MatchesSoftmaxInDoubleForEveryHeadSize) {
-  for (const KvType type : kTypes) {
+  for (const KvTypes type : kTypes) {
     for (const size_t head_dim : {2, 6, 16, 30, 64, 80, 96, 100, 128, 256}) {
       Cache cache(type, head_dim);
       cache.AppendRandom(131);
@@ -178,7 +197,7 @@ TEST_P(AttentionTest, MatchesSoftmaxInDoubleForEveryHeadSize) {
 
 TEST_P(AttentionTest, MatchesSoftmaxInDoubleAtPageAndSplitBorders) {
   const size_t head_dim = 64;
-  for (const KvType type : kTypes) {
+  for (const KvTypes type : kTypes) {
     Cache cache(type, head_dim);
     cache.AppendRandom(1506);
     const std::vector<float> q = RandomFloats(5 * 6 * head_dim, 99);
@@ -193,7 +212,7 @@ TEST_P(AttentionTest, MatchesSoftmaxInDoubleAtPageAndSplitBorders) {
 
 // The rule of batch invariance: the bits of a query are those that it has alone.
 TEST_P(AttentionTest, TokensAndHeadsAloneHaveTheBitsOfTheGroup) {
-  for (const KvType type : kTypes) {
+  for (const KvTypes type : kTypes) {
     for (const size_t head_dim : {20, 64, 128}) {
       const size_t n_tokens = 70;
       const size_t n_heads = 3;
@@ -358,7 +377,7 @@ TEST_P(AttentionTest, StoreRoundsToNearestEvenAndSaturates) {
 }
 
 TEST_P(AttentionTest, StoreTouchesItsSlotAlone) {
-  for (const KvType type : kTypes) {
+  for (const KvType type : kFloatTypes) {
     const size_t head_dim = 10;
     const std::vector<float> x = RandomFloats(head_dim, 1);
     const size_t width = type == KvType::kF32 ? 4 : 2;
@@ -379,8 +398,54 @@ TEST_P(AttentionTest, StoreTouchesItsSlotAlone) {
   }
 }
 
+TEST_P(AttentionTest, Q8IsNearAndKeepsToItsSlotAndBlock) {
+  const size_t head_dim = 80;  // two blocks and a half
+  const size_t n_blocks = 3;
+  std::vector<float> x = RandomFloats(head_dim, 1);
+  x[3] = 1e-9F;
+  x[40] = std::numeric_limits<float>::quiet_NaN();
+  x[64] = kInfinity;
+  x[65] = -kInfinity;
+  std::vector<std::byte> page(KvHeadPageBytes(KvType::kQ8, head_dim), std::byte{0x55});
+  const size_t side = KvSideBytes(KvType::kQ8, head_dim);
+  ASSERT_EQ(side, kPageTokens * (head_dim + 2 * n_blocks));
+  StoreKv(KvType::kQ8, x.data(), x.data(), head_dim, 62, page.data());
+  std::vector<bool> is_slot(page.size());
+  const float largest = std::abs(*std::max_element(
+      x.begin(), x.begin() + 32, [](float a, float b) { return std::abs(a) < std::abs(b); }));
+  for (const bool is_k : {true, false}) {
+    const size_t begin = is_k ? 0 : side;
+    for (size_t i = 0; i < head_dim; ++i) {
+      const size_t block = i / kKvBlock;
+      const size_t element = begin + (is_k ? i * kPageTokens + 62 : 62 * head_dim + i);
+      const size_t scale_at = begin + head_dim * kPageTokens +
+                              2 * (is_k ? block * kPageTokens + 62 : 62 * n_blocks + block);
+      is_slot[element] = is_slot[scale_at] = is_slot[scale_at + 1] = true;
+      uint16_t bits = 0;
+      std::memcpy(&bits, &page[scale_at], sizeof(bits));
+      const float stored = F16ToF32(bits) * static_cast<float>(static_cast<int8_t>(page[element]));
+      if (block == 0) {
+        // Half a step; the scale's own rounding moves 127 steps by 127 * 2^-11 of a step.
+        EXPECT_NEAR(stored, x[i], largest / 127 * (0.5F + 127 * 0x1p-11F)) << i;
+      } else if (block == 1) {
+        EXPECT_TRUE(std::isnan(stored)) << i;
+      } else {
+        EXPECT_TRUE(std::isfinite(stored)) << i;
+      }
+      if (i == 64 || i == 65) {
+        EXPECT_EQ(stored, static_cast<float>(i == 64 ? 127 : -127) * kF16Max);
+      }
+    }
+  }
+  for (size_t i = 0; i < page.size(); ++i) {
+    if (!is_slot[i]) {
+      EXPECT_EQ(page[i], std::byte{0x55}) << i;
+    }
+  }
+}
+
 TEST(AttentionAcrossTargetsTest, FusedTargetsGiveTheSameBits) {
-  for (const KvType type : kTypes) {
+  for (const KvTypes type : kTypes) {
     for (const size_t head_dim : {20, 80, 128}) {
       std::vector<float> first;
       for (const std::string& target : FmaTargets()) {

@@ -244,9 +244,19 @@ TEST_P(MatMulTest, PackedRowsDequantizeAsTheReference) {
             DequantizeRow(type(), rows.data() + row * RowBytes(type(), n_cols), n_cols,
                           expected.data());
           }
-          DequantizePackedRow(type(), n_cols, packed.data(), row, actual.data());
+          DequantizeRow(
+              {.type = type(), .n_rows = kRowGroup, .n_cols = n_cols, .data = packed.data()}, row,
+              actual.data());
           ASSERT_EQ(actual, expected)
               << "row " << row << " of " << n_rows << ", " << n_cols << " columns";
+          if (row >= n_rows) continue;
+          DequantizeRow({.type = type(),
+                         .layout = WeightLayout::kRows,
+                         .n_rows = n_rows,
+                         .n_cols = n_cols,
+                         .data = rows.data()},
+                        row, actual.data());
+          ASSERT_EQ(actual, expected) << "in place, row " << row << " of " << n_rows;
         }
       }
     }
@@ -340,6 +350,25 @@ TEST_P(MatMulTest, EveryShapeGivesTheBitsOfTheTokenAlone) {
         const std::vector<float> expected(alone.begin(),
                                           alone.begin() + static_cast<long>(n_tokens * n_rows));
         ASSERT_TRUE(SameBits(p.Product(), expected))
+            << n_rows << " rows, " << n_cols << " columns, " << n_tokens << " tokens";
+      }
+    }
+  }
+}
+
+// Rows end where their memory ends, so that the sanitizers see a read beyond.
+TEST_P(MatMulTest, RowsInPlaceGiveTheSameBits) {
+  for (const size_t n_cols : ColumnCounts(type())) {
+    for (const size_t n_rows : kRowCounts) {
+      Problem p = Problem::Random(type(), n_rows, n_cols, 64, 13);
+      for (const size_t n_tokens : {size_t{1}, size_t{4}, size_t{9}, size_t{64}}) {
+        p.n_tokens = n_tokens;
+        std::vector<float> out(n_tokens * n_rows, NAN);
+        MatMulArgs args = p.Args(out);
+        args.w.layout = WeightLayout::kRows;
+        args.w.data = p.raw.data();
+        MatMul(args);
+        ASSERT_TRUE(SameBits(out, p.Product()))
             << n_rows << " rows, " << n_cols << " columns, " << n_tokens << " tokens";
       }
     }

@@ -26,9 +26,9 @@ constexpr size_t kLength = kSplitTokens + 90;
 
 /// A model, its cache and its threads.
 struct Machine {
-  Machine(std::shared_ptr<const Model> model_in, int n_threads, KvType kv_type = KvType::kF16)
+  Machine(std::shared_ptr<const Model> model_in, int n_threads, KvTypes kv_types = {})
       : model(std::move(model_in)),
-        pool(std::move(*KvPool::Create(model->hparams(), kv_type, 256))),
+        pool(std::move(*KvPool::Create(model->hparams(), kv_types, 256))),
         team(n_threads),
         executor(model, &pool, &team, kMaxRows) {}
 
@@ -124,6 +124,17 @@ TEST_F(ExecutorTest, LogitsAreFiniteAndDiffer) {
   EXPECT_FALSE(SameBits(Alone(0), Alone(1)));
 }
 
+TEST_F(ExecutorTest, WeightsInPlaceAndPackedGiveTheSameBits) {
+  const auto packed = testing::TinyModel({}).Load(LoadMode::kPack);
+  ASSERT_EQ(packed->output().layout, WeightLayout::kInterleaved);
+  ASSERT_EQ(model_->output().layout, WeightLayout::kRows);
+  for (const size_t chunk : {3, 64, 512}) {
+    Machine machine(packed, 2);
+    Sequence sequence(&machine.pool);
+    EXPECT_TRUE(SameBits(machine.Run(sequence, tokens_, chunk), alone_)) << chunk;
+  }
+}
+
 /// Whether a team of this machine ever comes together: if not, tests of threads test nothing.
 bool HasThreads(ThreadTeam& team) {
   std::atomic<int> size{0};
@@ -135,7 +146,7 @@ bool HasThreads(ThreadTeam& team) {
 
 /// The design rule, over the grid of all that may differ: with 15 neighbours that read and decode,
 /// the logits of every position are those of the sequence alone on one thread.
-class BatchInvariance : public ExecutorTest, public ::testing::WithParamInterface<KvType> {};
+class BatchInvariance : public ExecutorTest, public ::testing::WithParamInterface<KvTypes> {};
 
 TEST_P(BatchInvariance, NothingMatters) {
   std::vector<float> expected;
@@ -154,7 +165,9 @@ TEST_P(BatchInvariance, NothingMatters) {
 }
 
 INSTANTIATE_TEST_SUITE_P(CacheTypes, BatchInvariance,
-                         ::testing::Values(KvType::kF16, KvType::kBF16, KvType::kF32));
+                         ::testing::Values(KvTypes(KvType::kF16), KvTypes(KvType::kBF16),
+                                           KvTypes(KvType::kF32), KvTypes(KvType::kQ8),
+                                           KvTypes(KvType::kF16, KvType::kQ8)));
 
 TEST_F(ExecutorTest, ChunksDoNotMatter) {
   Machine machine(model_, 2);

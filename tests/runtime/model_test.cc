@@ -67,10 +67,11 @@ class ModelTest : public ::testing::Test {
 TEST_F(ModelTest, LoadsShapesVocabularyAndWeights) {
   const GgufFile file = tiny_.Open();
   double last_progress = 0;
-  const auto model = Model::Load(file, {.n_threads = 2, .progress = [&](double share) {
-                                          EXPECT_GE(share, last_progress);
-                                          last_progress = share;
-                                        }});
+  const auto model =
+      Model::Load(file, {.mode = LoadMode::kPack, .n_threads = 2, .progress = [&](double share) {
+                           EXPECT_GE(share, last_progress);
+                           last_progress = share;
+                         }});
   ASSERT_TRUE(model) << model.error().message;
   EXPECT_DOUBLE_EQ(last_progress, 1.0);
   const HParams& hparams = (*model)->hparams();
@@ -78,7 +79,7 @@ TEST_F(ModelTest, LoadsShapesVocabularyAndWeights) {
   EXPECT_EQ((*model)->tokenizer().n_vocab(), hparams.n_vocab);
   EXPECT_NE((*model)->output().data, (*model)->token_embd().data);
 
-  const PackedMatrix& down = (*model)->layers().back().ffn_down;
+  const WeightMatrix& down = (*model)->layers().back().ffn_down;
   EXPECT_EQ(down.n_rows, hparams.n_embd);
   EXPECT_EQ(down.n_cols, hparams.n_ff);
   const TensorInfo* tensor =
@@ -88,11 +89,29 @@ TEST_F(ModelTest, LoadsShapesVocabularyAndWeights) {
   for (const size_t row : {size_t{0}, size_t{17}, down.n_rows - 1}) {
     DequantizeRow(tensor->type, tensor->data.data() + row * RowBytes(tensor->type, down.n_cols),
                   down.n_cols, expected.data());
-    DequantizePackedRow(down.type, down.n_cols,
-                        down.data + row / kRowGroup * PackedGroupBytes(down.type, down.n_cols),
-                        row % kRowGroup, packed.data());
+    DequantizeRow(down, row, packed.data());
     EXPECT_EQ(packed, expected) << row;
   }
+}
+
+TEST_F(ModelTest, WeightsInPlaceAreTheFileWhichTheModelKeeps) {
+  std::shared_ptr<const Model> model;
+  std::vector<float> expected;
+  {
+    const GgufFile file = tiny_.Open();
+    model = Model::Load(file, {.mode = LoadMode::kMmap}).value();
+    const TensorInfo* tensor = file.FindTensor("token_embd.weight");
+    EXPECT_EQ(model->token_embd().data, tensor->data.data());
+    expected.resize(tensor->n_cols());
+    DequantizeRow(tensor->type, tensor->data.data(), tensor->n_cols(), expected.data());
+  }
+  std::vector<float> row(expected.size());
+  DequantizeRow(model->token_embd(), 0, row.data());
+  EXPECT_EQ(row, expected);
+  const auto packed = tiny_.Load(LoadMode::kPack);
+  EXPECT_EQ(model->weight_bytes(), packed->weight_bytes());
+  EXPECT_EQ(model->bytes_per_token(), packed->bytes_per_token());
+  EXPECT_EQ(model->Matrices().size(), 2 + 7 * model->layers().size());
 }
 
 TEST_F(ModelTest, TiedOutputIsTheEmbedding) {

@@ -30,7 +30,7 @@ std::vector<float> OurLogits(const std::shared_ptr<const Model>& model,
   options.n_ctx = tokens.size();
   options.n_threads = 2;
   options.chunk_tokens = 16;
-  options.kv_type = kv_type;
+  options.kv_types = kv_type;
   auto runner = LogitsRunner::Create(model, options);
   EXPECT_TRUE(runner) << runner.error().message;
   std::vector<float> logits;

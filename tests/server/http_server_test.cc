@@ -6,62 +6,17 @@
 #include <httplib.h>
 
 #include <chrono>
-#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "server/openai_api.h"
-#include "tools/demo_model/demo_model.h"
+#include "server/response_format.h"
+#include "tests/server/serving.h"
 
 namespace quern {
 namespace {
 
-using testing::HasSubstr;
-
-std::shared_ptr<const Model> LoadDemo() {
-  const Result<GgufFile> file = GgufFile::FromMemory(DemoModelBytes(), "demo");
-  return Model::Load(*file).value();
-}
-
-/// A running server with one thread of inference.
-class Serving {
- public:
-  explicit Serving(HttpServerOptions options = {}, size_t max_requests = 8, size_t n_ctx = 512)
-      : inference_(Engine::Create(LoadDemo(), {.n_ctx = n_ctx, .n_threads = 1}).value(),
-                   max_requests),
-        server_(&inference_, WithAnyPort(std::move(options))),
-        port_(server_.Bind().value()),
-        thread_([this] { server_.Run(); }) {
-    client_ = std::make_unique<httplib::Client>("127.0.0.1", port_);
-  }
-  ~Serving() { Stop(std::chrono::milliseconds(0)); }
-  Serving(const Serving&) = delete;
-  Serving& operator=(const Serving&) = delete;
-
-  void Stop(std::chrono::milliseconds drain) {
-    if (!thread_.joinable()) return;
-    server_.Stop(drain);
-    thread_.join();
-  }
-  httplib::Client& client() { return *client_; }
-  InferenceThread& inference() { return inference_; }
-  httplib::Result Post(const std::string& path, const std::string& body) {
-    return client_->Post(path, body, "application/json");
-  }
-
- private:
-  static HttpServerOptions WithAnyPort(HttpServerOptions options) {
-    options.port = 0;
-    options.model_id = "demo";
-    return options;
-  }
-  InferenceThread inference_;
-  HttpServer server_;
-  int port_;
-  std::thread thread_;
-  std::unique_ptr<httplib::Client> client_;
-};
+using ::testing::HasSubstr;
 
 constexpr const char* kSum = R"({"prompt": "What is 2+2? Answer:", "temperature": 0)";
 
@@ -159,14 +114,6 @@ TEST(HttpServer, ErrorsAreJsonWithTheRightStatus) {
   EXPECT_THAT(too_long->body, HasSubstr("the context of 512"));
 }
 
-TEST(HttpServer, AFullQueueAsksToComeBack) {
-  Serving serving({}, 0);
-  const auto response = serving.Post("/v1/completions", std::string(kSum) + "}");
-  ASSERT_TRUE(response);
-  EXPECT_EQ(response->status, 429);
-  EXPECT_EQ(response->get_header_value("Retry-After"), "1");
-}
-
 // An answer that would take minutes.
 constexpr size_t kLongContext = 1 << 20;
 constexpr const char* kEndless = R"({"prompt": "a", "ignore_eos": true, "max_tokens": 1000000)";
@@ -249,7 +196,7 @@ TEST(HttpServer, StoppingLetsAnswersFinish) {
   EXPECT_TRUE(Holds(serving.inference(), 1));
   serving.Stop(std::chrono::seconds(60));
   client.join();
-  EXPECT_THAT(answer, testing::StartsWith("200"));
+  EXPECT_THAT(answer, ::testing::StartsWith("200"));
   EXPECT_THAT(answer, HasSubstr(R"("completion_tokens":300)"));
 }
 
@@ -264,28 +211,26 @@ TEST(HttpServer, StoppingCutsOffWhatDoesNotFinish) {
   serving.Stop(std::chrono::milliseconds(100));
   first.join();
   second.join();
-  EXPECT_THAT(whole, testing::StartsWith("503"));
+  EXPECT_THAT(whole, ::testing::StartsWith("503"));
   EXPECT_THAT(whole, HasSubstr("the server is shutting down"));
-  EXPECT_THAT(streamed, testing::StartsWith("200"));
+  EXPECT_THAT(streamed, ::testing::StartsWith("200"));
   EXPECT_THAT(streamed, HasSubstr(R"(data: {"error":{"message":"the server is shutting down")"));
 }
 
 TEST(HttpServer, APortIsTakenOnce) {
   Serving serving;
-  InferenceThread inference(Engine::Create(LoadDemo(), {.n_ctx = 64, .n_threads = 1}).value(), 1);
   HttpServerOptions options;
   options.port = serving.client().port();
-  HttpServer second(&inference, options);
+  HttpServer second(options, nullptr);
   const Result<int> port = second.Bind();
   ASSERT_FALSE(port);
   EXPECT_THAT(port.error().message, HasSubstr("the port is taken"));
 }
 
 TEST(HttpServer, AnEmptyKeyIsRefused) {
-  InferenceThread inference(Engine::Create(LoadDemo(), {.n_ctx = 64, .n_threads = 1}).value(), 1);
   HttpServerOptions options;
   options.api_keys = {"secret", ""};
-  HttpServer server(&inference, options);
+  HttpServer server(options, nullptr);
   const Result<int> port = server.Bind();
   ASSERT_FALSE(port);
   EXPECT_THAT(port.error().message, HasSubstr("an API key is empty"));
@@ -304,13 +249,174 @@ TEST(HttpServer, KeysGuardAllButHealth) {
 }
 
 TEST(HttpServer, APublicAddressNeedsAKey) {
-  InferenceThread inference(Engine::Create(LoadDemo(), {.n_ctx = 64, .n_threads = 1}).value(), 1);
   HttpServerOptions options;
   options.host = "0.0.0.0";
-  HttpServer server(&inference, options);
+  HttpServer server(options, nullptr);
   const Result<int> port = server.Bind();
   ASSERT_FALSE(port);
   EXPECT_THAT(port.error().message, HasSubstr("needs an API key"));
+}
+
+TEST(HttpServer, AFullQueueAsksToComeBack) {
+  Serving serving({}, {.n_ctx = kLongContext, .max_running = 1, .n_threads = 1}, 1);
+  std::vector<std::thread> clients;
+  std::vector<std::string> answers(2);
+  for (std::string& answer : answers) {
+    clients.push_back(PostBeside(serving, std::string(kEndless) + "}", &answer));
+  }
+  EXPECT_TRUE(Holds(serving.inference(), 2));
+  const auto response = serving.Post("/v1/completions", std::string(kSum) + "}");
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->status, 429);
+  EXPECT_EQ(response->get_header_value("Retry-After"), "1");
+  serving.Stop(std::chrono::milliseconds(0));
+  for (std::thread& client : clients) client.join();
+}
+
+TEST(HttpServer, SaysThatItIsLoadingUntilThereIsAModel) {
+  HttpServerOptions options;
+  options.port = 0;
+  HttpServer server(options, nullptr);
+  const int port = server.Bind().value();
+  std::thread accepting([&] { server.Run(); });
+  httplib::Client client("127.0.0.1", port);
+  for (const char* path : {"/health", "/v1/models", "/props", "/slots"}) {
+    const auto response = client.Get(path);
+    ASSERT_TRUE(response);
+    EXPECT_EQ(response->status, 503) << path;
+    EXPECT_EQ(response->get_header_value("Retry-After"), "1");
+  }
+  EXPECT_EQ(client.Post("/v1/completions", std::string(kSum) + "}", "application/json")->status,
+            503);
+  EXPECT_EQ(client.Get("/metrics")->status, 200);
+  EXPECT_EQ(client.Get("/version")->status, 200);
+  server.Stop(std::chrono::milliseconds(0));
+  accepting.join();
+}
+
+TEST(HttpServer, ARequestThatWaitsTooLongIsTurnedAway) {
+  HttpServerOptions options;
+  options.answering.queue_timeout = std::chrono::milliseconds(100);
+  Serving serving(options, {.n_ctx = kLongContext, .max_running = 1, .n_threads = 1}, 1);
+  std::string running;
+  std::thread first = PostBeside(serving, std::string(kEndless) + "}", &running);
+  EXPECT_TRUE(Holds(serving.inference(), 1));
+  for (const char* stream : {"false", "true"}) {
+    const auto response =
+        serving.Post("/v1/completions", std::string(kSum) + R"(, "stream": )" + stream + "}");
+    ASSERT_TRUE(response);
+    EXPECT_EQ(response->status, 503);
+    EXPECT_THAT(response->body, HasSubstr("the request waited 0.1 s in the queue"));
+    EXPECT_TRUE(Holds(serving.inference(), 1));
+  }
+  serving.Stop(std::chrono::milliseconds(0));
+  first.join();
+}
+
+TEST(HttpServer, RequestsHaveNames) {
+  Serving serving;
+  EXPECT_EQ(serving.client().Get("/health")->get_header_value("X-Request-Id").size(), 16U);
+  EXPECT_EQ(serving.client().Get("/nothing")->get_header_value("X-Request-Id").size(), 16U);
+  const httplib::Headers mine = {{"X-Request-Id", "mine-1"}};
+  EXPECT_EQ(serving.client().Get("/health", mine)->get_header_value("X-Request-Id"), "mine-1");
+  const httplib::Headers bad = {{"X-Request-Id", "\"quoted\""}};
+  EXPECT_EQ(serving.client().Get("/health", bad)->get_header_value("X-Request-Id").size(), 16U);
+}
+
+/// The value of a metric, with its labels, or -1.
+double MetricOf(Serving& serving, const std::string& name) {
+  const std::string text = serving.client().Get("/metrics")->body;
+  const size_t at = text.find("\n" + name + " ");
+  return at == std::string::npos ? -1 : std::stod(text.substr(at + name.size() + 2));
+}
+
+TEST(HttpServer, MetricsCountRequestsAndTokens) {
+  Serving serving;
+  ASSERT_EQ(serving.Post("/v1/completions", std::string(kSum) + "}")->status, 200);
+  ASSERT_EQ(serving.Post("/v1/completions", std::string(kSum) + R"(, "stream": true})")->status,
+            200);
+  ASSERT_EQ(serving.Post("/v1/completions", "{")->status, 400);
+  ASSERT_EQ(serving.client().Get("/nothing")->status, 404);
+  EXPECT_EQ(MetricOf(serving, "llamacpp:tokens_predicted_total"), 6);
+  EXPECT_EQ(MetricOf(serving, "quern_time_to_first_token_seconds_count"), 2);
+  EXPECT_EQ(MetricOf(serving, "quern_inter_token_latency_seconds_count"), 4);
+  EXPECT_EQ(MetricOf(serving, "quern_kv_pages{state=\"in_use\"}"), 0);
+}
+
+/// Sampled answers of one request differ, are those of the seeds that follow its own, and come in
+/// order.
+TEST(HttpServer, GivesAsManyAnswersAsAsked) {
+  Serving serving;
+  const std::string request =
+      R"({"prompt": ["What is 1+1? Answer:", "The"], "ignore_eos": true, "max_tokens": 12, "seed": )";
+  const Json body = Json::parse(serving.Post("/v1/completions", request + R"(7, "n": 2})")->body);
+  ASSERT_EQ(body["choices"].size(), 4U);
+  EXPECT_EQ(body["usage"]["completion_tokens"], 48);
+  for (size_t i = 0; i < 4; ++i) EXPECT_EQ(body["choices"][i]["index"], i);
+  const Json next = Json::parse(serving.Post("/v1/completions", request + "8}")->body);
+  EXPECT_EQ(body["choices"][1]["text"], next["choices"][0]["text"]);
+  EXPECT_EQ(body["choices"][3]["text"], next["choices"][1]["text"]);
+  EXPECT_NE(body["choices"][2]["text"], body["choices"][3]["text"]);
+  EXPECT_EQ(body["usage"]["prompt_tokens"], next["usage"]["prompt_tokens"]);
+}
+
+/// More answers than places: they follow each other.
+TEST(HttpServer, GivesMoreAnswersThanRunTogether) {
+  Serving serving({}, {.max_running = 2, .n_threads = 1}, 0);
+  const auto response = serving.Post(
+      "/v1/completions", R"({"prompt": "What is 2+2? Answer:", "temperature": 0, "n": 20})");
+  ASSERT_EQ(response->status, 200) << response->body;
+  const Json choices = Json::parse(response->body)["choices"];
+  ASSERT_EQ(choices.size(), 20U);
+  for (const Json& choice : choices) EXPECT_EQ(choice["text"], " 4");
+  const auto stream = serving.Post("/v1/completions",
+                                   R"({"prompt": "a", "max_tokens": 1, "n": 9, "stream": true})");
+  EXPECT_THAT(stream->body, HasSubstr("[DONE]"));
+  const auto too_many =
+      serving.Post("/v1/embeddings", Json{{"input", std::vector<std::string>(3000, "a")}}.dump());
+  EXPECT_EQ(too_many->status, 400);
+  EXPECT_THAT(too_many->body, HasSubstr("the request is for 3000 answers"));
+  const auto many =
+      serving.Post("/v1/embeddings", Json{{"input", std::vector<std::string>(100, "a")}}.dump());
+  EXPECT_EQ(Json::parse(many->body)["data"].size(), 100U);
+}
+
+/// lm-eval's way: the last of the log-probabilities is the generated token's, even if that is the
+/// end.
+TEST(HttpServer, AnEchoScoresTheTokenThatEndsToo) {
+  Serving serving;
+  const Json body = Json::parse(
+      serving
+          .Post("/v1/completions",
+                R"({"prompt": "What is 2+2? Answer: 4", "temperature": 0, "max_tokens": 1,
+                    "echo": true, "logprobs": 1})")
+          ->body);
+  const Json& logprobs = body["choices"][0]["logprobs"];
+  const size_t n_prompt = body["usage"]["prompt_tokens"];
+  EXPECT_EQ(body["choices"][0]["text"], "What is 2+2? Answer: 4");
+  EXPECT_EQ(logprobs["token_logprobs"].size(), n_prompt + 1);
+  EXPECT_EQ(logprobs["tokens"].size(), n_prompt + 1);
+}
+
+/// While answers run, a long prompt is read in small pieces, and monitors are answered meanwhile.
+TEST(HttpServer, ShowsWhatRuns) {
+  Serving serving({}, {.n_ctx = kLongContext, .max_running = 2, .n_threads = 1}, 1);
+  std::vector<std::thread> clients;
+  std::vector<std::string> answers(3);
+  for (std::string& answer : answers) {
+    clients.push_back(PostBeside(serving, std::string(kEndless) + "}", &answer));
+  }
+  EXPECT_TRUE(Holds(serving.inference(), 3));
+  Json slots;
+  do {
+    slots = Json::parse(serving.client().Get("/slots")->body);
+    ASSERT_EQ(slots.size(), 3U);  // two places, and one that waits
+  } while (slots[1].value("state", "") != "decode");
+  EXPECT_EQ(slots[0]["state"], "decode");
+  EXPECT_EQ(slots[2]["state"], "waiting");
+  EXPECT_EQ(serving.client().Get("/slots?fail_on_no_slot=1")->status, 503);
+  serving.Stop(std::chrono::milliseconds(0));
+  for (std::thread& client : clients) client.join();
 }
 
 }  // namespace

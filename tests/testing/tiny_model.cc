@@ -32,7 +32,9 @@ TinyModel::TinyModel(const SyntheticModel& shapes, const GgufFile* vocabulary) {
 
 GgufFile TinyModel::Open() const { return OrDie(GgufFile::Open(path_)); }
 
-std::shared_ptr<const Model> TinyModel::Load() const { return OrDie(Model::Load(Open())); }
+std::shared_ptr<const Model> TinyModel::Load(LoadMode mode) const {
+  return OrDie(Model::Load(Open(), {.mode = mode}));
+}
 
 std::vector<Token> RandomTokens(size_t n, size_t n_vocab, uint64_t seed) {
   std::vector<Token> tokens(n);

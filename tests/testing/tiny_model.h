@@ -20,7 +20,7 @@ class TinyModel {
 
   const std::string& path() const { return path_; }
   GgufFile Open() const;
-  std::shared_ptr<const Model> Load() const;
+  std::shared_ptr<const Model> Load(LoadMode mode = LoadMode::kMmap) const;
 
  private:
   TempDir folder_;

@@ -78,7 +78,7 @@ TEST_F(DemoAgreement, GivesTheGreedyTextOfLlamaCpp) {
     request.sampling.temperature = 0;
     std::vector<Token> ours;
     const auto text = (*engine)->Generate(
-        request, [&](const GenerateEvent& event) { ours.push_back(event.token.token); });
+        request, [&](const GenerateEvent& event) { ours.push_back(event.token->token); });
     ASSERT_TRUE(text) << text.error().message;
     EXPECT_EQ(ours, theirs->at(i)) << *text;
   }

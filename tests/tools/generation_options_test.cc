@@ -22,9 +22,9 @@ TEST(LogitBias, IsATokenASignAndANumber) {
 
 TEST(GenerationOptions, BadValuesAreUsageErrors) {
   const std::vector<std::vector<const char*>> usages = {
-      {"-n", "0"}, {"-n", "-2"},    {"-c", "18446744073709551615"},
-      {"-t", "0"}, {"-t", "-1"},    {"-t", "2000"},
-      {"-b", "0"}, {"-ctk", "q8_0"}};
+      {"-n", "0"}, {"-n", "-2"},  {"-c", "18446744073709551615"},
+      {"-t", "0"}, {"-t", "-1"},  {"-t", "2000"},
+      {"-b", "0"}, {"-ctk", "q8"}};
   for (const auto& usage : usages) {
     Commands commands;
     GenerationOptions options;

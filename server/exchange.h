@@ -1,0 +1,53 @@
+// One HTTP request and its answer, from the server's side: how it goes, for metrics and the log.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <span>
+#include <utility>
+
+#include "server/answer.h"
+#include "server/request_record.h"
+
+namespace quern {
+
+/// Begins when the request has been read. Reports the record when the last holder lets it go: a
+/// stream's when it has been written, any other's when it is ready to be.
+class Exchange {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  explicit Exchange(std::function<void(const RequestRecord&)> report)
+      : report_(std::move(report)), start_(Clock::now()) {}
+  ~Exchange() {
+    record.seconds = Seconds();
+    report_(record);
+  }
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
+
+  /// Since the request came.
+  double Seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
+
+  /// The first token of an answer has come.
+  void NoteToken() {
+    if (record.first_token_seconds == 0) record.first_token_seconds = Seconds();
+  }
+
+  /// The client has gone before there was a response.
+  void Leave() {
+    record.status = 0;
+    record.outcome = RequestOutcome::kCancelled;
+  }
+
+  /// Counts what `answers` took; each prompt has `n` of them.
+  void NoteAnswers(std::span<const Answer> answers, size_t n);
+
+  RequestRecord record;
+
+ private:
+  std::function<void(const RequestRecord&)> report_;
+  Clock::time_point start_;
+};
+
+}  // namespace quern

@@ -1,0 +1,20 @@
+// An HTTP request refused: the status and OpenAI's error object.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace quern {
+
+/// Why a request gets no answer; the message is one line for its sender.
+struct HttpError {
+  int status;
+  std::string message;
+  std::string type{};  ///< empty: the one that goes with the status
+  nlohmann::ordered_json details = nlohmann::ordered_json::object();  ///< further fields
+};
+
+/// `{"error": {"message", "type", "code"}}` and what else the error tells; the code is the status.
+std::string HttpErrorBody(const HttpError& error);
+
+}  // namespace quern

@@ -1,0 +1,62 @@
+// The server's log: a line per request and per event of the server, as text or JSON.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "gguf/result.h"
+#include "server/request_record.h"
+
+namespace quern {
+
+enum class LogFormat : uint8_t {
+  kText,  ///< TIME level message key=value...
+  kJson,  ///< {"time":…,"level":…,"message":…,key:value…}
+};
+
+enum class LogLevel : uint8_t { kDebug, kInfo, kWarning, kError };
+
+struct RequestLogOptions {
+  LogFormat format = LogFormat::kText;
+  LogLevel level = LogLevel::kInfo;  ///< the least that is written
+  std::string file;                  ///< appended to; empty: stderr
+  size_t queue_lines = 1024;         ///< most lines that wait to be written; about 0.5 KB each
+};
+
+/// Lines are handed to a thread that writes them, and no call ever waits for it: while a pipe is
+/// stalled, the oldest waiting lines give way to new ones, and what a full disk refuses is dropped.
+/// A line tells of such losses once lines can be written again. Times are UTC. Lines are ASCII:
+/// all else in a value is escaped as in JSON, so that no value can look like a line or a field, or
+/// speak to a terminal. Thread-safe.
+class RequestLog {
+ public:
+  /// Errors: kIo when the file cannot be opened for appending.
+  static Result<std::unique_ptr<RequestLog>> Open(const RequestLogOptions& options);
+  /// Writes what still waits; gives up after a second with nothing written.
+  ~RequestLog();
+  RequestLog(const RequestLog&) = delete;
+  RequestLog& operator=(const RequestLog&) = delete;
+
+  /// A request that has ended. Those that failed are errors, all others are information.
+  void Record(const RequestRecord& record);
+
+  /// An event of the server. `fields` is an object of strings, numbers and booleans.
+  void Write(LogLevel level, std::string_view message,
+             const nlohmann::ordered_json& fields = nlohmann::ordered_json::object());
+
+  /// Lines lost so far, to a full queue or a write that failed.
+  uint64_t n_lost() const;
+
+ private:
+  struct Writer;
+  RequestLog(LogFormat format, std::unique_ptr<Writer> writer);
+
+  LogFormat format_;
+  std::unique_ptr<Writer> writer_;
+};
+
+}  // namespace quern

@@ -1,0 +1,51 @@
+// How one HTTP request went, for the metrics and the log.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace quern {
+
+enum class RequestOutcome : uint8_t {
+  kAnswered,
+  kRejected,   ///< bad, unauthorized, or turned away by a full queue
+  kCancelled,  ///< its client went away
+  kFailed,     ///< by the server's own fault, or cut off when it stopped
+};
+
+struct RequestRecord {
+  std::string id;  ///< as in X-Request-Id
+  std::string remote;
+  std::string method;
+  std::string path;
+  int status = 0;
+  RequestOutcome outcome = RequestOutcome::kAnswered;
+  double seconds = 0;  ///< from its first byte to the last of the answer
+
+  // Of generation; 0 for other requests.
+  size_t prompt_tokens = 0;
+  size_t cached_tokens = 0;
+  size_t generated_tokens = 0;
+  size_t longest_tokens = 0;       ///< of one prompt with its answer
+  double queue_seconds = 0;        ///< from its arrival to its first step
+  double first_token_seconds = 0;  ///< from its arrival to its first token
+  double prefill_seconds = 0;
+  double decode_seconds = 0;
+};
+
+inline const char* OutcomeName(RequestOutcome outcome) {
+  switch (outcome) {
+    case RequestOutcome::kAnswered:
+      return "answered";
+    case RequestOutcome::kRejected:
+      return "rejected";
+    case RequestOutcome::kCancelled:
+      return "cancelled";
+    case RequestOutcome::kFailed:
+      return "failed";
+  }
+  return "unknown";
+}
+
+}  // namespace quern

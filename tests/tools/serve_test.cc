@@ -1,0 +1,83 @@
+// What `quern serve` says of its options; it does not get as far as to serve.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <tuple>
+
+#include "tests/testing/run_command.h"
+#include "tests/testing/temp_dir.h"
+
+namespace quern {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::Outcome;
+using testing::RunCommand;
+
+/// An environment variable that is set for a while.
+class Variable {
+ public:
+  Variable(const char* name, const std::string& value) : name_(name) {
+    setenv(name, value.c_str(), 1);
+  }
+  ~Variable() { unsetenv(name_); }
+  Variable(const Variable&) = delete;
+  Variable& operator=(const Variable&) = delete;
+
+ private:
+  const char* name_;
+};
+
+void ExpectError(const Outcome& outcome, const std::string& message) {
+  EXPECT_NE(outcome.exit_code, 0);
+  EXPECT_THAT(outcome.err, HasSubstr(message));
+}
+
+TEST(Serve, APublicAddressNeedsAKey) {
+  ExpectError(RunCommand({"serve", "--host", "0.0.0.0"}),
+              "0.0.0.0 can be reached from other machines: that needs an API key");
+}
+
+TEST(Serve, KeyFilesAreChecked) {
+  const testing::TempDir dir;
+  std::ofstream(dir.File("keys")) << "# none\n";
+  ExpectError(RunCommand({"serve", "--api-key-file", dir.File("keys")}), "keys has no API key");
+  ExpectError(RunCommand({"serve", "--api-key-file", dir.File("missing")}),
+              "cannot open the API key file");
+}
+
+TEST(Serve, AnEmptyKeyIsNoKey) {
+  ExpectError(RunCommand({"serve", "--host", "0.0.0.0", "--api-key", ""}), "an API key is empty");
+}
+
+TEST(Serve, OriginsAreChecked) {
+  ExpectError(RunCommand({"serve", "--cors-origins", "http://a,b"}), "the origin 'b' is none");
+}
+
+TEST(Serve, TimeoutsAreChecked) { ExpectError(RunCommand({"serve", "-to", "0"}), "--timeout"); }
+
+TEST(Serve, VariablesStandInForOptions) {
+  {
+    const Variable host("LLAMA_ARG_HOST", "0.0.0.0");
+    ExpectError(RunCommand({"serve"}), "0.0.0.0 can be reached from other machines");
+    ExpectError(RunCommand({"serve", "--host", "::"}), ":: can be reached from other machines");
+  }
+  for (const auto& [name, value, message] :
+       {std::tuple{"LLAMA_ARG_MODEL", "/nowhere.gguf", "/nowhere.gguf"},
+        {"LLAMA_ARG_PORT", "65536", "65536"},
+        {"LLAMA_API_KEY", "a b", "an API key has a character"},
+        {"LLAMA_ARG_API_KEY_FILE", "/nowhere", "cannot open the API key file '/nowhere'"},
+        {"LLAMA_ARG_CORS_ORIGINS", "http://a,b", "the origin 'b' is none"},
+        {"LLAMA_ARG_CTX_SIZE", "-1", "-1"},
+        {"LLAMA_ARG_THREADS", "0", "0"},
+        {"LLAMA_ARG_TIMEOUT", "x", "x"}}) {
+    const Variable variable(name, value);
+    ExpectError(RunCommand({"serve"}), message);
+  }
+}
+
+}  // namespace
+}  // namespace quern

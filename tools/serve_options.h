@@ -1,0 +1,40 @@
+// The options of `quern serve`, with llama-server's names and environment variables.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <optional>
+#include <string>
+
+#include "gguf/result.h"
+#include "runtime/engine.h"
+#include "server/http_server.h"
+#include "server/request_log.h"
+#include "tools/model_argument.h"
+#include "tools/shared_options.h"
+
+namespace quern {
+
+struct ServeOptions {
+  ModelArgument model;
+  std::string model_id;  ///< empty: the model's own name, else its file's
+  HttpServerOptions http;
+  EngineOptions engine;  ///< its context and cache are still to be fitted to model and memory
+  RequestLogOptions log;
+  LoadMode load_mode = LoadMode::kPack;  ///< it pays for all but the first answers
+  std::optional<size_t> n_ctx;
+  size_t max_queue = 64;
+  int drain_seconds = 30;
+
+  // Read by Finish.
+  CacheTypeOptions cache_type;
+  std::string api_key_file;
+  std::optional<int> timeout_seconds;
+  int queue_timeout_seconds = 600;
+  bool no_slots = false;
+
+  void AddTo(CLI::App* command);
+  /// Sets what follows from the options. Errors: those of files that they name.
+  Status Finish();
+};
+
+}  // namespace quern
