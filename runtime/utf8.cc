@@ -132,4 +132,9 @@ std::string TakeWholeUtf8(std::string& pending) {
   return whole;
 }
 
+bool IsValidUtf8(std::string_view text) {
+  std::string pending(text);
+  return TakeWholeUtf8(pending) == text;
+}
+
 }  // namespace quern

@@ -36,4 +36,7 @@ inline size_t Utf8Length(char lead) {
 /// sequence there. Each maximal ill-formed part becomes one U+FFFD (Unicode, section 3.9).
 std::string TakeWholeUtf8(std::string& pending);
 
+/// Whether TakeWholeUtf8 would take all of `text` and change nothing.
+bool IsValidUtf8(std::string_view text);
+
 }  // namespace quern

@@ -287,11 +287,8 @@ Result<std::vector<ApiPrompt>> ParsePrompts(std::string_view name, const json& v
 }
 
 Result<ApiRequest> ParseApiRequest(ApiKind kind, std::string_view text) {
-  Result<json> body = ParseJson(text);
+  Result<json> body = ParseJsonObject(text);
   if (!body) return Propagate(body);
-  if (!body->is_object()) {
-    return Fail(ErrorCode::kInvalidArgument, "the body is JSON, expected an object");
-  }
   if (Status status = CheckSupported(*body); !status) return Propagate(status);
 
   JsonFields fields(*body);

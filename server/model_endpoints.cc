@@ -14,18 +14,9 @@ namespace {
 
 using nlohmann::json;
 
-Result<json> ParseObject(std::string_view body) {
-  Result<json> object = ParseJson(body);
-  if (object && !object->is_object()) {
-    return Fail(ErrorCode::kInvalidArgument, "the body is JSON, expected an object");
-  }
-  return object;
-}
-
 /// A token's bytes as text where they are that, else as numbers.
 Json PieceJson(const std::string& piece) {
-  std::string pending = piece;
-  return TakeWholeUtf8(pending) == piece ? Json(piece) : BytesJson(piece);
+  return IsValidUtf8(piece) ? Json(piece) : BytesJson(piece);
 }
 
 /// The text of a control token, "" where there is none.
@@ -91,7 +82,7 @@ Json SlotsJson(const EngineStatus& status, const ModelInfo& info) {
 }
 
 Result<Json> Tokenize(const Model& model, std::string_view body) {
-  Result<json> request = ParseObject(body);
+  Result<json> request = ParseJsonObject(body);
   if (!request) return Propagate(request);
   JsonFields fields(*request);
   std::string content;
@@ -115,7 +106,7 @@ Result<Json> Tokenize(const Model& model, std::string_view body) {
 }
 
 Result<Json> Detokenize(const Model& model, std::string_view body) {
-  Result<json> request = ParseObject(body);
+  Result<json> request = ParseJsonObject(body);
   if (!request) return Propagate(request);
   JsonFields fields(*request);
   const json& list = fields.Get("tokens");
@@ -131,7 +122,7 @@ Result<Json> Detokenize(const Model& model, std::string_view body) {
 }
 
 Result<Json> ApplyTemplate(const Model& model, std::string_view body) {
-  Result<json> request = ParseObject(body);
+  Result<json> request = ParseJsonObject(body);
   if (!request) return Propagate(request);
   Result<Conversation> messages = ParseMessages(JsonFields(*request).Get("messages"));
   if (!messages) return Propagate(messages);
@@ -161,7 +152,7 @@ Result<std::vector<Token>> Encode(const Model& model, const ApiPrompt& prompt) {
 }
 
 Result<EmbeddingRequest> ParseEmbeddingRequest(std::string_view body) {
-  Result<json> object = ParseObject(body);
+  Result<json> object = ParseJsonObject(body);
   if (!object) return Propagate(object);
   JsonFields fields(*object);
   if (fields.Has("dimensions")) {

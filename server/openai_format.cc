@@ -15,11 +15,6 @@ const char* ReasonName(FinishReason reason) {
   return reason == FinishReason::kLength ? "length" : "stop";
 }
 
-bool IsValidUtf8(const std::string& text) {
-  std::string pending = text;
-  return TakeWholeUtf8(pending) == text;
-}
-
 size_t CountCodePoints(std::string_view text) {
   return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) {
     return (static_cast<unsigned char>(c) & 0xC0U) != 0x80;

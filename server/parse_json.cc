@@ -70,4 +70,12 @@ Result<nlohmann::json> ParseJson(std::string_view text) {
   }
 }
 
+Result<nlohmann::json> ParseJsonObject(std::string_view text) {
+  Result<nlohmann::json> json = ParseJson(text);
+  if (json && !json->is_object()) {
+    return Fail(ErrorCode::kInvalidArgument, "the body is JSON, expected an object");
+  }
+  return json;
+}
+
 }  // namespace quern

@@ -13,4 +13,8 @@ namespace quern {
 /// million values, since each takes more memory than its text. The last of two equal keys holds.
 Result<nlohmann::json> ParseJson(std::string_view text);
 
+/// The body of a request, which is an object. Errors: those of ParseJson; kInvalidArgument for any
+/// other value.
+Result<nlohmann::json> ParseJsonObject(std::string_view text);
+
 }  // namespace quern

@@ -19,7 +19,6 @@ Result<Session> Session::Load(const GgufFile& file, LoadMode mode, EngineOptions
   const HParams& hparams = (*model)->hparams();
   WarnOfLongContext(hparams, options.n_ctx);
   Session session;
-  session.n_ctx_ = options.n_ctx;
   // Whole pages for each: they do not share them.
   options.kv_tokens = (options.n_ctx + kPageTokens - 1) / kPageTokens * kPageTokens * n_parallel;
   Result<std::unique_ptr<Engine>> engine = Engine::Create(*model, options);

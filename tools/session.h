@@ -31,7 +31,7 @@ class Session {
   const Model& model() const { return engine_->model(); }
   Engine& engine() { return *engine_; }
   /// Most tokens of one sequence, prompt and answer.
-  size_t n_ctx() const { return n_ctx_; }
+  size_t n_ctx() const { return engine_->options().n_ctx; }
   double load_seconds() const { return load_seconds_; }
   /// What to call the model: its own name, else its file's.
   const std::string& name() const { return name_; }
@@ -44,7 +44,6 @@ class Session {
  private:
   std::unique_ptr<Engine> engine_;
   std::string name_;
-  size_t n_ctx_ = 0;
   double load_seconds_ = 0;
 };
 

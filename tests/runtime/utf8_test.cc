@@ -73,5 +73,12 @@ TEST(Utf8, EachMaximalPartBecomesOneReplacement) {
   }
 }
 
+TEST(Utf8, TellsWhatIsValid) {
+  for (const char* text : {"", "a", "h\u00e9", "\U0001F642"})
+    EXPECT_TRUE(IsValidUtf8(text)) << text;
+  for (const char* text : {"\xff", "\xc3", "a\x80", "\xed\xa0\x80"})
+    EXPECT_FALSE(IsValidUtf8(text));
+}
+
 }  // namespace
 }  // namespace quern
