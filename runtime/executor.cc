@@ -131,7 +131,7 @@ struct Executor::Impl {
     size_t phase = 0;
 
     void Enter(StepOp op) const {
-      if (trace != nullptr) trace->Begin(member.index(), op, layer);
+      if (trace != nullptr && !member.is_late()) trace->Begin(member.index(), op, layer);
     }
     void Barrier() const {
       Enter(StepOp::kWait);
@@ -509,8 +509,9 @@ Activations Executor::Impl::Prepare(Worker& worker, const float* rows, size_t co
   const bool is_private = count <= kPrivateRows;
   const Activations prepared =
       is_private ? worker.own.activations.View(n_cols, kinds) : shared.View(n_cols, kinds);
-  const auto [begin, end] =
-      is_private ? std::pair<size_t, size_t>(0, count) : worker.member.Share(count);
+  const auto [begin, end] = is_private && !worker.member.is_late()
+                                ? std::pair<size_t, size_t>(0, count)
+                                : worker.member.Share(count);
   for (size_t i = begin; i < end; ++i) {
     const float* row = rows + i * n_cols;
     if (norm != nullptr) {

@@ -37,20 +37,26 @@ void SpinUntil(const Done& done) {
   }
 }
 
-/// A worker that sleeps needs 50-100 us to wake; one that has not come by then is busy elsewhere.
-constexpr std::chrono::microseconds kGatherTime(400);
+/// A worker that sleeps needs 50-100 us to wake. One that has not come by then is busy elsewhere,
+/// and joins at a barrier.
+constexpr std::chrono::microseconds kGatherTime(200);
 
 }  // namespace
 
 /// The state that the members of one Run share.
 struct TeamMember::Meeting {
+  /// Workers that have come, the caller included; kClosed is added when the body is done.
   static constexpr int kClosed = 1 << 30;
-  /// Members that have come; kClosed is added when the team is frozen.
   alignas(64) std::atomic<int> roster{1};
   alignas(64) std::atomic<int> waiting{0};
-  alignas(64) std::atomic<unsigned> generation{0};
+  /// Barriers passed, and in the lower half the members of the team. It does not change again
+  /// before a member that it counts has come to the next barrier.
+  alignas(64) std::atomic<uint64_t> state{1};
 
-  /// Joins unless the team is frozen; the member's index, or -1.
+  static unsigned NPassed(uint64_t state) { return static_cast<unsigned>(state >> 32U); }
+  static int Size(uint64_t state) { return static_cast<int>(state & 0xFFFFFFFFU); }
+
+  /// Puts a worker on the roster unless the body is done; its index, or -1.
   int Join() {
     int seen = roster.load(std::memory_order_relaxed);
     while ((seen & kClosed) == 0) {
@@ -59,33 +65,55 @@ struct TeamMember::Meeting {
     return -1;
   }
 
-  /// Waits for `wanted` members, at most kGatherTime, and freezes the team; its size.
-  int Close(int wanted) {
+  /// Waits for `wanted` members, at most kGatherTime, and starts with those that came.
+  void Gather(int wanted) {
     const auto deadline = std::chrono::steady_clock::now() + kGatherTime;
-    while (roster.load(std::memory_order_relaxed) < wanted &&
+    int seen = 0;
+    while ((seen = roster.load(std::memory_order_acquire)) < wanted &&
            std::chrono::steady_clock::now() < deadline) {
       Pause();
     }
-    return roster.fetch_add(kClosed, std::memory_order_acq_rel);
+    Admit(0, seen);
   }
 
-  int WaitClosed() {
-    int seen = 0;
-    SpinUntil([&] { return ((seen = roster.load(std::memory_order_acquire)) & kClosed) != 0; });
-    return seen - kClosed;
+  /// Waits until the member is on the team; false if the body was done before.
+  bool WaitAdmitted(int index) {
+    const auto is_admitted = [&] { return Size(state.load(std::memory_order_acquire)) > index; };
+    bool is_closed = false;
+    SpinUntil([&] {
+      is_closed = (roster.load(std::memory_order_acquire) & kClosed) != 0;
+      return is_closed || is_admitted();
+    });
+    return is_admitted();
+  }
+
+  void Admit(unsigned n_passed, int size) {
+    state.store(uint64_t{n_passed} << 32U | static_cast<uint64_t>(size), std::memory_order_release);
   }
 };
 
+TeamMember::TeamMember(Meeting* meeting, int index) : meeting_(meeting), index_(index) {
+  const uint64_t state = meeting->state.load(std::memory_order_acquire);
+  size_ = Meeting::Size(state);
+  n_missed_ = Meeting::NPassed(state);
+}
+
 void TeamMember::Barrier() {
-  if (size_ == 1) return;
-  Meeting& meeting = *meeting_;
-  const unsigned generation = meeting.generation.load(std::memory_order_relaxed);
-  if (meeting.waiting.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
-    meeting.waiting.store(0, std::memory_order_relaxed);
-    meeting.generation.store(generation + 1, std::memory_order_release);
+  if (n_missed_ > 0) {
+    --n_missed_;
     return;
   }
-  SpinUntil([&] { return meeting.generation.load(std::memory_order_acquire) != generation; });
+  Meeting& meeting = *meeting_;
+  const uint64_t before = meeting.state.load(std::memory_order_relaxed);
+  if (meeting.waiting.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
+    meeting.waiting.store(0, std::memory_order_relaxed);
+    size_ = meeting.roster.load(std::memory_order_acquire);
+    meeting.Admit(Meeting::NPassed(before) + 1, size_);
+    return;
+  }
+  uint64_t now = before;
+  SpinUntil([&] { return (now = meeting.state.load(std::memory_order_acquire)) != before; });
+  size_ = Meeting::Size(now);
 }
 
 ThreadTeam::ThreadTeam(int n_threads)
@@ -95,29 +123,27 @@ ThreadTeam::~ThreadTeam() = default;
 
 void ThreadTeam::Run(const std::function<void(TeamMember&)>& body) {
   TeamMember::Meeting meeting;
-  if (n_threads_ == 1) {
-    TeamMember alone(&meeting, 0, 1);
-    body(alone);
-    return;
-  }
   const auto join = [&] {
     const int index = meeting.Join();
-    if (index < 0) return;
-    TeamMember member(&meeting, index, meeting.WaitClosed());
+    if (index < 0 || !meeting.WaitAdmitted(index)) return;
+    TeamMember member(&meeting, index);
     body(member);
   };
   const auto lead = [&] {
-    TeamMember caller(&meeting, 0, meeting.Close(n_threads_));
-    body(caller);
+    meeting.Gather(n_threads_);
+    TeamMember member(&meeting, 0);
+    body(member);
+    meeting.roster.fetch_add(TeamMember::Meeting::kClosed, std::memory_order_acq_rel);
   };
   workers_->Run(join, lead);
 }
 
 void ThreadTeam::ForEach(size_t n, const std::function<void(size_t)>& body) {
   std::atomic<size_t> next{0};
-  Run([&](TeamMember&) {
+  const auto work = [&] {
     for (size_t i = next.fetch_add(1); i < n; i = next.fetch_add(1)) body(i);
-  });
+  };
+  workers_->Run(work, work);
 }
 
 }  // namespace quern
