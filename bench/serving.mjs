@@ -4,64 +4,41 @@
 //                          [--peer]    also llama.cpp's server on the same file (tools/setup/fetch-peers.sh --server)
 //                          [--stall]   running streams while a prompt is read in (-p 4000 unless told otherwise)
 //        bench/serving.mjs --url URL ...   a server that is running already, alone
-// Prints Markdown tables of medians over rounds. Every round loads the model anew, and who begins alternates. Prompts
-// are random tokens, so that none shares a prefix; a bias makes each token of an answer the same visible one.
-import {execFileSync} from 'node:child_process';
+// Prints Markdown tables of medians over rounds. All sides have the model in memory all the time and take turns of
+// seconds, as the speed of a shared machine changes within a minute. Prompts are random tokens, so that none shares a
+// prefix; a bias makes each token of an answer the same visible one.
 import {existsSync} from 'node:fs';
 import http from 'node:http';
 import {createServer} from 'node:net';
+import {setTimeout as sleep} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
-import {parseArgs} from 'node:util';
 import {Server, ServerProcess, quernExecutable, until} from '../tests/server/clients/server_process.mjs';
+import {
+  Measurer, fail, median, printTable, quantile, readOptions, show, takeTurns, wholeNumber, wholeNumbers,
+} from './measuring.mjs';
 
 const llamaServer = fileURLToPath(new URL('../.deps/peers/llama-server', import.meta.url));
 
-function fail(message) {
-  console.error(`error: ${message}`);
-  process.exit(1);
-}
-
 function readArguments() {
-  const text = (short, fallback) => ({type: 'string', short, default: fallback});
-  const options = {
-    prompt: text('p'), answer: text('n', '64'), streams: text('b', '1,4,10,16'), rounds: text('r', '3'),
-    threads: text('t', '0'), url: {type: 'string'}, peer: {type: 'boolean'}, stall: {type: 'boolean'},
-  };
-  let parsed;
-  try {
-    parsed = parseArgs({options, allowPositionals: true});
-  } catch (error) {
-    fail(error.message);
-  }
-  const {values, positionals: [model, ...rest]} = parsed;
+  const {values, positionals: [model, ...rest]} = readOptions({
+    prompt: ['p'], answer: ['n', 64], streams: ['b', '1,4,10,16'], rounds: ['r', 5], threads: ['t', 0],
+    url: [], peer: Boolean, stall: Boolean,
+  });
   if (rest.length > 0 || (model === undefined) === (values.url === undefined)) {
     fail('one MODEL.gguf or --url URL is needed');
   }
   if (model !== undefined && !existsSync(model)) fail(`no file ${model}`);
-  const wholeNumber = (name, digits, least) => {
-    if (!/^[0-9]+$/.test(digits) || Number(digits) < least) {
-      fail(`--${name} is '${digits}', expected a whole number of at least ${least}`);
-    }
-    return Number(digits);
-  };
+  if (values.peer && !existsSync(llamaServer)) {
+    fail(`no ${llamaServer}: tools/setup/fetch-peers.sh --server builds it`);
+  }
   return {
     model, url: values.url, peer: values.peer, stall: values.stall,
     prompt: wholeNumber('prompt', values.prompt ?? (values.stall ? '4000' : '32'), 1),
     answer: wholeNumber('answer', values.answer, 2),
     rounds: wholeNumber('rounds', values.rounds, 1),
     threads: wholeNumber('threads', values.threads, 0),
-    streams: values.streams.split(',').map((digits) => wholeNumber('streams', digits, 1)),
+    streams: wholeNumbers('streams', values.streams, 1),
   };
-}
-
-const median = (values) => quantile(values, 0.5);
-
-function quantile(values, q) {
-  const sorted = values.filter((value) => value !== undefined).sort((a, b) => a - b);
-  if (sorted.length === 0) return NaN;
-  const at = q * (sorted.length - 1);
-  const low = sorted[Math.floor(at)];
-  return low + (at - Math.floor(at)) * (sorted[Math.ceil(at)] - low);
 }
 
 /** Facts that a request needs: the size of the vocabulary, and a token that is seen in an answer. */
@@ -125,10 +102,28 @@ class Stream {
   }
 }
 
+/** ms that each answer for monitors takes while `running` has not settled. */
+async function watch(server, running) {
+  const times = [];
+  let ended = false;
+  running.catch(() => {}).finally(() => { ended = true; });
+  while (!ended) {
+    for (const path of server.monitors ?? []) {
+      const start = performance.now();
+      await (await server.fetch(path)).arrayBuffer();
+      times.push(performance.now() - start);
+    }
+    await sleep(200);
+  }
+  return times;
+}
+
 /** What some streams at once reach, under names that the tables use. */
 async function load(server, vocabulary, count, {prompt, answer}) {
   const streams = Array.from({length: count}, () => new Stream(server, vocabulary, prompt, answer));
-  await Promise.all(streams.map((stream) => stream.ended));
+  const running = Promise.all(streams.map((stream) => stream.ended));
+  const monitors = await watch(server, running);
+  await running;
   const firsts = streams.map((stream) => stream.firstTokenMs);
   const gaps = streams.flatMap((stream) => stream.gaps());
   const times = streams.flatMap((stream) => stream.tokenTimes);
@@ -140,6 +135,7 @@ async function load(server, vocabulary, count, {prompt, answer}) {
     total: 1000 * times.length / (Math.max(...times) - streams[0].startTime),
     together: to > from ? 1000 * together / (to - from) : undefined,
     first50: median(firsts), first99: quantile(firsts, 0.99), gap50: median(gaps), gap99: quantile(gaps, 0.99),
+    monitors99: quantile(monitors, 0.99),
   };
 }
 
@@ -163,26 +159,6 @@ async function stall(server, vocabulary, count, {prompt, answer}) {
     ratio50: median(busy) / median(quiet), ratio99: quantile(busy, 0.99) / quantile(quiet, 0.99),
     seconds: reader.firstTokenMs / 1000,
   };
-}
-
-/** Measures one server in all numbers of streams: {streams: measurement}. */
-async function measureServer(server, options) {
-  const vocabulary = await vocabularyOf(server);
-  await load(server, vocabulary, 1, {prompt: 16, answer: 4});  // the first request warms up
-  const results = {};
-  for (const count of options.streams) {
-    results[count] = await (options.stall ? stall : load)(server, vocabulary, count, options);
-  }
-  return results;
-}
-
-async function measureProcess(start, options) {
-  const server = await start(options);
-  try {
-    return await measureServer(server, options);
-  } finally {
-    await server.stop();
-  }
 }
 
 /** Tokens of context that the largest number of streams needs; some more each for whole pages. */
@@ -212,72 +188,70 @@ async function startLlamaCpp(options) {
   return ServerProcess.startOther(llamaServer, flags, `http://127.0.0.1:${port}`);
 }
 
-/** The engine without a server: {streams: {together}}. */
-function measureEngine(options) {
-  const {model, prompt, answer, streams} = options;
-  const flags = ['bench', '-m', model, '-p', 0, '-n', answer, '-d', prompt, '-b', streams.join(','), '-r', 1,
-    '-o', 'json', ...threadFlags(options)];
-  const output = execFileSync(quernExecutable, flags.map(String), {stdio: ['ignore', 'pipe', 'inherit']});
-  const rows = JSON.parse(output);
-  return Object.fromEntries(rows.map((row) => [row.sequences, {together: row.median_tokens_per_second}]));
+/** A side measures a number of streams. */
+async function serverSide(server, options) {
+  const vocabulary = await vocabularyOf(server);
+  await load(server, vocabulary, 1, {prompt: 16, answer: 4});  // the first request warms up
+  const measure = options.stall ? stall : load;
+  return {measure: (count) => measure(server, vocabulary, count, options), stop: () => server.stop?.()};
 }
 
-function printTable(columns, rows) {
-  console.log(`| ${columns.join(' | ')} |\n|${columns.map((_, i) => i === 0 ? '---' : '---:').join('|')}|`);
-  for (const row of rows) console.log(`| ${row.join(' | ')} |`);
+/** The engine without a server, which measures nothing but streams that all run. */
+async function engineSide({model, prompt, answer, streams, ...options}) {
+  const engine = await Measurer.start(quernExecutable, ['bench', '-m', model, '-p', 0, '-n', answer, '-d', prompt,
+    '-b', streams.join(','), '-r', 1, '-o', 'jsonl', '--turns', ...threadFlags(options)]);
+  return {
+    measure: async (count) => {
+      const {median_tokens_per_second: together} = await engine.ask(streams.indexOf(count));
+      return {together, gap50: 1000 * count / together};
+    },
+    stop: () => engine.stop(),
+  };
 }
 
-/** A cell is empty where there was nothing to measure. */
-const show = (value, digits) => Number.isNaN(value) ? '' : value.toFixed(digits);
-
-/** One row for each side and number of streams; a cell is [key, digits], of the median over rounds. */
-function rowsOf(sides, options, cells) {
-  return options.streams.flatMap((count) => sides.map(({name, rounds}) => {
-    const middle = (key) => median(rounds.map((round) => round[count][key]));
-    return [`${count} × ${name}`, ...cells.map(([key, digits]) => show(middle(key), digits))];
-  }));
+async function startSides(options) {
+  if (options.url) return {server: await serverSide(new Server(options.url), options)};
+  const quern = await startQuern(options);
+  quern.monitors = ['/health', '/metrics', '/slots'];
+  const sides = {Quern: await serverSide(quern, options)};
+  if (!options.stall) sides['engine alone'] = await engineSide(options);
+  if (options.peer) sides['llama.cpp'] = await serverSide(await startLlamaCpp(options), options);
+  return sides;
 }
 
-function printLoad(sides, options) {
-  const cells = [['total', 1], ['together', 1], ['first50', 0], ['first99', 0], ['gap50', 2], ['gap99', 2]];
-  printTable(
-    ['streams', 'answers, tok/s', 'while all run, tok/s', 'first token, ms', '99%', 'between tokens, ms', '99%'],
-    rowsOf(sides, options, cells));
-  const [server, engine] = ['Quern', 'engine alone'].map((name) => sides.find((side) => side.name === name));
-  if (!engine) return;
+/** One row for each number of streams and side; a cell is [key, digits], of the median over rounds. */
+function rowsOf(results, cells) {
+  return Object.entries(results).flatMap(([count, sides]) => Object.entries(sides).map(([name, rounds]) =>
+    [`${count} × ${name}`, ...cells.map(([key, digits]) => show(median(rounds.map((round) => round[key])), digits))]));
+}
+
+function printLoad(results) {
+  const cells = [['total', 1], ['together', 1], ['first50', 0], ['first99', 0], ['gap50', 1], ['gap99', 1],
+    ['monitors99', 1]];
+  printTable(['streams', 'answers, tok/s', 'while all run, tok/s', 'first token, ms', '99%', 'between tokens, ms', '99%',
+    'monitors 99%, ms'], rowsOf(results, cells));
+  const compared = Object.entries(results).filter(([, sides]) => sides['engine alone']);
+  if (compared.length === 0) return;
   console.log();
-  printTable(['streams', 'server / engine'], options.streams.map((count) => {
-    const [ours, alone] = [server, engine].map(({rounds}) => median(rounds.map((round) => round[count].together)));
-    return [count, show(ours / alone, 3)];
-  }));
+  // Of each round, whose sides ran within seconds.
+  printTable(['streams', 'server / engine'], compared.map(([count, {Quern, 'engine alone': engine}]) =>
+    [count, show(median(Quern.map((round, i) => round.together / engine[i].together)), 3)]));
 }
 
-function printStall(sides, options) {
-  const beside = `beside ${options.prompt} tokens of prompt, ms`;
+function printStall(results, {prompt}) {
   const keys = ['quiet50', 'quiet99', 'busy50', 'busy99', 'ratio50', 'ratio99', 'seconds'];
-  printTable(
-    ['running streams', 'between tokens, quiet, ms', '99%', beside, '99%', 'ratio', 'of 99%', 'read in, s'],
-    rowsOf(sides, options, keys.map((key) => [key, 2])));
+  printTable(['running streams', 'between tokens, quiet, ms', '99%', `beside ${prompt} tokens of prompt, ms`, '99%',
+    'ratio', 'of 99%', 'read in, s'], rowsOf(results, keys.map((key) => [key, 2])));
 }
 
 const options = readArguments();
-const sides = [];
-if (options.url) {
-  sides.push({name: 'server', measure: () => measureServer(new Server(options.url), options)});
-} else {
-  sides.push({name: 'Quern', measure: () => measureProcess(startQuern, options)});
-  if (!options.stall) sides.push({name: 'engine alone', measure: async () => measureEngine(options)});
-  if (options.peer) {
-    if (!existsSync(llamaServer)) fail(`no ${llamaServer}: tools/setup/fetch-peers.sh --server builds it`);
-    sides.push({name: 'llama.cpp', measure: () => measureProcess(startLlamaCpp, options)});
-  }
+const sides = await startSides(options).catch((error) => fail(error.message));
+const results = {};
+for (const count of options.streams) {
+  const turns = Object.fromEntries(Object.entries(sides).map(([name, side]) => [name, () => side.measure(count)
+    .catch((error) => fail(`${name}: ${error.cause?.message ?? error.message}`))]));
+  const tell = (round) => console.error(`${count} streams: round ${round + 1} of ${options.rounds}`);
+  results[count] = await takeTurns(turns, options.rounds, tell);
 }
-for (const side of sides) side.rounds = [];
-for (let round = 0; round < options.rounds; ++round) {
-  for (const side of round % 2 === 0 ? sides : [...sides].reverse()) {
-    const failed = (error) => fail(`${side.name}: ${error.cause?.message ?? error.message}`);
-    side.rounds.push(await side.measure().catch(failed));
-  }
-  console.error(`round ${round + 1} of ${options.rounds}`);
-}
-(options.stall ? printStall : printLoad)(sides, options);
+for (const side of Object.values(sides)) await side.stop();
+(options.stall ? printStall : printLoad)(results, options);

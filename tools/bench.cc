@@ -2,9 +2,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
+#include <cstdio>
+#include <iostream>
 #include <memory>
+#include <nlohmann/json.hpp>
+#include <span>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -34,6 +40,7 @@ struct BenchOptions {
   std::string format = "md";
   bool profile = false;
   std::string trace_path;
+  bool by_turns = false;
 };
 
 std::vector<BenchCase> CasesOf(const BenchOptions& options) {
@@ -51,12 +58,52 @@ std::vector<BenchCase> CasesOf(const BenchOptions& options) {
   return cases;
 }
 
+BenchRow MeasureRow(BenchRunner& runner, const BenchCase& test, int n_threads, int repetitions) {
+  BenchRow row;
+  row.n_threads = n_threads;
+  row.test = test;
+  row.limits = runner.MeasureLimits();
+  for (int i = 0; i < repetitions; ++i) row.speeds.push_back(runner.Measure(test));
+  row.bound = runner.Bound(test, row.limits);
+  row.n_steps = runner.StepsOf(test);
+  return row;
+}
+
+/// A row for each line of stdin, which holds its number.
+Result<int> TakeTurns(BenchRunner& runner, std::span<const BenchCase> cases, int n_threads,
+                      const BenchOptions& options, BenchReport& report) {
+  fmt::print("{}\n", nlohmann::json{{"rows", cases.size()}}.dump());
+  std::fflush(stdout);
+  for (std::string line; std::getline(std::cin, line);) {
+    size_t index = 0;
+    const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), index);
+    if (error != std::errc() || end != line.data() + line.size() || index >= cases.size()) {
+      return Fail(ErrorCode::kInvalidArgument, "'{}' on stdin: expected a row's number, 0 to {}",
+                  line, cases.size() - 1);
+    }
+    report.Add(MeasureRow(runner, cases[index], n_threads, options.repetitions));
+  }
+  return 0;
+}
+
+Status CheckOptions(const BenchOptions& options) {
+  if (options.profile && options.format == "csv")
+    return Fail(ErrorCode::kInvalidArgument, "--profile has no form in csv: expected md or json");
+  if (!options.by_turns) return {};
+  if (options.format != "jsonl")
+    return Fail(ErrorCode::kInvalidArgument, "--turns prints lines of JSON: -o jsonl is needed");
+  if (options.threads.size() > 1 || options.profile || !options.trace_path.empty()) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "--turns goes with one number of threads, and neither --profile nor --trace");
+  }
+  return {};
+}
+
 Result<int> RunBench(const BenchOptions& options) {
   const std::vector<BenchCase> cases = CasesOf(options);
   if (cases.empty())
     return Fail(ErrorCode::kInvalidArgument, "nothing to measure: -p and -n are 0");
-  if (options.profile && options.format == "csv")
-    return Fail(ErrorCode::kInvalidArgument, "--profile has no form in csv: expected md or json");
+  if (Status status = CheckOptions(options); !status) return Propagate(status);
   const auto start = std::chrono::steady_clock::now();
   Result<GgufFile> file = options.model.Open();
   if (!file) return Propagate(file);
@@ -78,14 +125,9 @@ Result<int> RunBench(const BenchOptions& options) {
     Result<BenchRunner> runner = BenchRunner::Create(*model, options.batch_size, n_threads, n_ctx,
                                                      n_seqs, options.cache_type.types());
     if (!runner) return Propagate(runner);
+    if (options.by_turns) return TakeTurns(*runner, cases, n_threads, options, report);
     for (const BenchCase& test : cases) {
-      BenchRow row;
-      row.n_threads = n_threads;
-      row.test = test;
-      row.limits = runner->MeasureLimits();
-      row.speeds = runner->Measure(test, options.repetitions);
-      row.bound = runner->Bound(test, row.limits);
-      row.n_steps = runner->StepsOf(test);
+      BenchRow row = MeasureRow(*runner, test, n_threads, options.repetitions);
       if (options.profile || !options.trace_path.empty()) {
         StepTrace trace = runner->Trace(test);
         if (options.profile) row.profile = ProfileOf(trace);
@@ -139,8 +181,13 @@ void AddBenchCommand(Commands& commands) {
                     "Show where the time of each row goes, measured once more");
   command->add_option("--trace", options->trace_path,
                       "Write what every thread did to a file for chrome://tracing or Perfetto");
-  command->add_option("-o,--output", options->format, "Form of the table: md (default), json, csv")
-      ->check(CLI::IsMember({"md", "json", "csv"}));
+  command->add_flag("--turns", options->by_turns,
+                    "Measure a row each time that its number, from 0, is a line of stdin, for "
+                    "scripts that take turns with something else");
+  command
+      ->add_option("-o,--output", options->format,
+                   "Form of the table: md (default), json, jsonl, csv")
+      ->check(CLI::IsMember({"md", "json", "jsonl", "csv"}));
 }
 
 }  // namespace quern

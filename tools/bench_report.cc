@@ -22,6 +22,10 @@ int64_t PeakRss() {
   return int64_t{usage.ru_maxrss} * 1024;
 }
 
+std::string Text(const nlohmann::ordered_json& json, int indent) {
+  return json.dump(indent, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 }  // namespace
 
 double BenchRow::Median() const {
@@ -78,13 +82,19 @@ void BenchReport::PrintRow(const BenchRow& row) const {
     fmt::print("\"{}\",{:.0f},{},{},{},{:.3f},{:.3f},{:.3f},{:.3f},{:.0f},{:.0f}\n", quoted,
                file_bytes_, n_params_, row.n_threads, row.test.Name(), row.Median(), row.Min(),
                row.Max(), row.bound, row.limits.read_bytes_per_second, row.limits.ops_per_second);
+  } else if (format_ == "jsonl") {
+    fmt::print("{}\n", Text(JsonOf(row), -1));
   }
   std::fflush(stdout);
 }
 
 void BenchReport::Finish() const {
-  if (format_ == "json") return PrintJson();
-  if (format_ == "csv") return;
+  if (format_ == "json") {
+    nlohmann::ordered_json rows = nlohmann::json::array();
+    for (const BenchRow& row : rows_) rows.push_back(JsonOf(row));
+    fmt::print("{}\n", Text(rows, 2));
+  }
+  if (format_ != "md") return;
   fmt::print("\nLoaded in {:.1f} s; at most {:.2f} GB of memory in use.\n", load_seconds_,
              static_cast<double>(PeakRss()) / kGiga);
   for (const BenchRow& row : rows_) {
@@ -102,35 +112,31 @@ void BenchReport::Finish() const {
   }
 }
 
-void BenchReport::PrintJson() const {
-  nlohmann::ordered_json rows = nlohmann::json::array();
-  for (const BenchRow& row : rows_) {
-    // Where tokens share the weights that are read, their rate says nothing.
-    const bool reads_all = !row.test.is_prompt && row.test.n_seqs == 1;
-    nlohmann::ordered_json json = {
-        {"model", model_},
-        {"bytes", file_bytes_},
-        {"params", n_params_},
-        {"threads", row.n_threads},
-        {"test", row.test.Name()},
-        {"sequences", row.test.n_seqs},
-        {"median_tokens_per_second", row.Median()},
-        {"tokens_per_second", row.speeds},
-        {"limit_tokens_per_second", row.bound},
-        {"weight_bytes_per_second", reads_all ? row.Median() * bytes_per_token_ : 0},
-        {"read_bytes_per_second", row.limits.read_bytes_per_second},
-        {"dot_ops_per_second", row.limits.ops_per_second},
-        {"load_seconds", load_seconds_},
-        {"peak_rss_bytes", PeakRss()}};
-    for (const OpTime& time : row.profile) {
-      json["profile"].push_back(
-          {{"operation", NameOf(time.op)},
-           {"seconds_per_step", time.seconds / static_cast<double>(row.n_steps)},
-           {"count", time.count}});
-    }
-    rows.push_back(std::move(json));
+nlohmann::ordered_json BenchReport::JsonOf(const BenchRow& row) const {
+  // Where tokens share the weights that are read, their rate says nothing.
+  const bool reads_all = !row.test.is_prompt && row.test.n_seqs == 1;
+  nlohmann::ordered_json json = {
+      {"model", model_},
+      {"bytes", file_bytes_},
+      {"params", n_params_},
+      {"threads", row.n_threads},
+      {"test", row.test.Name()},
+      {"sequences", row.test.n_seqs},
+      {"median_tokens_per_second", row.Median()},
+      {"tokens_per_second", row.speeds},
+      {"limit_tokens_per_second", row.bound},
+      {"weight_bytes_per_second", reads_all ? row.Median() * bytes_per_token_ : 0},
+      {"read_bytes_per_second", row.limits.read_bytes_per_second},
+      {"dot_ops_per_second", row.limits.ops_per_second},
+      {"load_seconds", load_seconds_},
+      {"peak_rss_bytes", PeakRss()}};
+  for (const OpTime& time : row.profile) {
+    json["profile"].push_back(
+        {{"operation", NameOf(time.op)},
+         {"seconds_per_step", time.seconds / static_cast<double>(row.n_steps)},
+         {"count", time.count}});
   }
-  fmt::print("{}\n", rows.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  return json;
 }
 
 }  // namespace quern

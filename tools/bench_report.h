@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -30,7 +31,7 @@ struct BenchRow {
 /// Prints rows as they come; at Finish JSON, or load time, memory and limits.
 class BenchReport {
  public:
-  /// `format` is "md", "json" or "csv".
+  /// `format` is "md", "json", "jsonl" (a line of JSON for each row) or "csv".
   BenchReport(std::string format, const GgufFile& file, const Model& model, double load_seconds);
 
   void Add(BenchRow row);
@@ -38,7 +39,7 @@ class BenchReport {
 
  private:
   void PrintRow(const BenchRow& row) const;
-  void PrintJson() const;
+  nlohmann::ordered_json JsonOf(const BenchRow& row) const;
 
   std::string format_;
   std::string model_;

@@ -55,49 +55,45 @@ BenchRunner::BenchRunner(std::shared_ptr<const Model> model, size_t batch_size, 
       team_(std::make_unique<ThreadTeam>(n_threads)),
       executor_(std::make_unique<Executor>(model_, pool_.get(), team_.get(), batch_size)) {}
 
-std::vector<double> BenchRunner::Measure(const BenchCase& test, int repetitions) {
-  std::vector<Sequence> sequences = Start(test);
-  Repeat(test, sequences);
-  std::vector<double> speeds;
-  speeds.reserve(static_cast<size_t>(repetitions));
-  for (int i = 0; i < repetitions; ++i) {
-    speeds.push_back(static_cast<double>(test.n_tokens * test.n_seqs) / Repeat(test, sequences));
-  }
-  return speeds;
+double BenchRunner::Measure(const BenchCase& test) {
+  if (Start(test)) Repeat(test);
+  return static_cast<double>(test.n_tokens * test.n_seqs) / Repeat(test);
 }
 
 StepTrace BenchRunner::Trace(const BenchCase& test) {
-  std::vector<Sequence> sequences = Start(test);
+  Start(test);
   StepTrace trace(team_->n_threads());
   trace_ = &trace;
   executor_->SetTrace(&trace);
-  Repeat(test, sequences);
+  Repeat(test);
   executor_->SetTrace(nullptr);
   trace_ = nullptr;
   return trace;
 }
 
-std::vector<Sequence> BenchRunner::Start(const BenchCase& test) {
-  std::vector<Sequence> sequences;
+bool BenchRunner::Start(const BenchCase& test) {
+  if (!sequences_.empty() && test == current_) return false;
+  current_ = test;
+  sequences_.clear();
   for (size_t i = 0; i < test.n_seqs; ++i) {
-    Sequence& sequence = sequences.emplace_back(pool_.get());
+    Sequence& sequence = sequences_.emplace_back(pool_.get());
     // The pool was made for the largest case.
     static_cast<void>(sequence.Reserve(test.depth));
     RunPrompt(sequence, test.depth);
   }
-  return sequences;
+  return true;
 }
 
-double BenchRunner::Repeat(const BenchCase& test, std::vector<Sequence>& sequences) {
-  for (Sequence& sequence : sequences) static_cast<void>(sequence.Reserve(test.n_tokens));
+double BenchRunner::Repeat(const BenchCase& test) {
+  for (Sequence& sequence : sequences_) static_cast<void>(sequence.Reserve(test.n_tokens));
   const Clock::time_point start = Clock::now();
   if (test.is_prompt) {
-    RunPrompt(sequences.front(), test.n_tokens);
+    RunPrompt(sequences_.front(), test.n_tokens);
   } else {
-    Generate(sequences, test.n_tokens);
+    Generate(sequences_, test.n_tokens);
   }
   const double seconds = SecondsSince(start);
-  for (Sequence& sequence : sequences) sequence.Truncate(test.depth);
+  for (Sequence& sequence : sequences_) sequence.Truncate(test.depth);
   return seconds;
 }
 

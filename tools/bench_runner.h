@@ -26,6 +26,8 @@ struct BenchCase {
   size_t depth;   ///< tokens that each sequence has before
   size_t n_seqs;  ///< 1 for a prompt
 
+  bool operator==(const BenchCase&) const = default;
+
   /// "pp512", "tg128 @ d4096", "tg128 x 4".
   std::string Name() const;
 };
@@ -43,9 +45,9 @@ class BenchRunner {
                                     int n_threads, size_t n_ctx, size_t n_seqs,
                                     KvTypes kv_types = {});
 
-  /// Tokens per second, of all sequences together, of each repetition after one that does not
-  /// count.
-  std::vector<double> Measure(const BenchCase& test, int repetitions);
+  /// Tokens per second, of all sequences together. Where the case is not the one of the call
+  /// before, one repetition that does not count comes first.
+  double Measure(const BenchCase& test);
   /// What the threads did in one more repetition.
   StepTrace Trace(const BenchCase& test);
 
@@ -58,9 +60,10 @@ class BenchRunner {
  private:
   BenchRunner(std::shared_ptr<const Model> model, size_t batch_size, int n_threads, KvPool pool);
 
-  std::vector<Sequence> Start(const BenchCase& test);
+  /// Makes `sequences_` those of this case, each at its depth. Whether they were not before.
+  bool Start(const BenchCase& test);
   /// Seconds of one repetition; the sequences are as Start left them, and will be again.
-  double Repeat(const BenchCase& test, std::vector<Sequence>& sequences);
+  double Repeat(const BenchCase& test);
   void RunPrompt(Sequence& sequence, size_t n_tokens);
   void Generate(std::span<Sequence> sequences, size_t n_tokens);
   Token RandomToken();
@@ -70,6 +73,8 @@ class BenchRunner {
   std::unique_ptr<KvPool> pool_;
   std::unique_ptr<ThreadTeam> team_;
   std::unique_ptr<Executor> executor_;
+  BenchCase current_{};              ///< whose `sequences_` are
+  std::vector<Sequence> sequences_;  ///< none at first
   StepTrace* trace_ = nullptr;
 };
 

@@ -341,13 +341,6 @@ void RunDequantizeRows(const std::string& type_name, int64_t n_cols) {
   }
 }
 
-struct BenchOptions {
-  size_t prefill = 512;
-  size_t decode = 32;
-  size_t depth = 0;
-  int rounds = 3;
-};
-
 // Token ids that touch many embedding rows and are the same in every run.
 Tokens BenchTokens(size_t n, size_t n_vocab) {
   Tokens tokens(n);
@@ -357,67 +350,94 @@ Tokens BenchTokens(size_t n, size_t n_vocab) {
   return tokens;
 }
 
-void PrintList(const char* name, const std::vector<double>& values) {
-  std::printf(", \"%s\": [", name);
-  for (size_t i = 0; i < values.size(); ++i) std::printf("%s%.2f", i ? ", " : "", values[i]);
-  std::printf("]");
-}
-
-void RunBench(const ModelOptions& model_options, const ContextOptions& context_options,
-              const BenchOptions& bench) {
-  const auto start = Clock::now();
-  const ModelPtr model = LoadModel(model_options);
-  const ContextPtr context = MakeContext(model.get(), context_options);
-  const double load_seconds = SecondsSince(start);
-  const auto n_vocab = static_cast<size_t>(VocabSize(model.get()));
-  const Tokens at_depth = BenchTokens(bench.depth, n_vocab);
-  const Tokens prompt = BenchTokens(bench.prefill, n_vocab);
-  const auto n_sequences = static_cast<llama_seq_id>(context_options.sequences);
-  const auto ignore_step = [](size_t, size_t) {};
-
-  // The first evaluation allocates and faults memory in; it is not timed.
-  Prefill(context.get(), BenchTokens(1, n_vocab), 0, false, ignore_step);
-  const double first_token_seconds = SecondsSince(start);
-
-  std::vector<double> prefill_rates;
-  std::vector<double> decode_rates;
-  Batch batch(context_options.sequences);
-  for (int round = 0; round < bench.rounds; ++round) {
-    if (bench.prefill > 0) {
-      llama_memory_clear(llama_get_memory(context.get()), false);
-      Prefill(context.get(), at_depth, 0, false, ignore_step);
-      const auto begin = Clock::now();
-      Prefill(context.get(), prompt, static_cast<llama_pos>(bench.depth), false, ignore_step);
-      llama_synchronize(context.get());
-      prefill_rates.push_back(static_cast<double>(bench.prefill) / SecondsSince(begin));
+// Times one context; its sequences have `depth` positions filled before.
+class Stopwatch {
+ public:
+  Stopwatch(llama_model* model, const ContextOptions& options, size_t depth)
+      : n_vocab_(static_cast<size_t>(VocabSize(model))),
+        depth_(static_cast<llama_pos>(depth)),
+        n_sequences_(static_cast<llama_seq_id>(options.sequences)),
+        context_(MakeContext(model, options)) {
+    Prefill(context_.get(), BenchTokens(depth, n_vocab_), 0, false, [](size_t, size_t) {});
+    for (llama_seq_id s = 1; s < n_sequences_; ++s) {
+      llama_memory_seq_cp(llama_get_memory(context_.get()), 0, s, -1, -1);
     }
-    if (bench.decode > 0) {
-      llama_memory_clear(llama_get_memory(context.get()), false);
-      Prefill(context.get(), at_depth, 0, false, ignore_step);
-      for (llama_seq_id s = 1; s < n_sequences; ++s) {
-        llama_memory_seq_cp(llama_get_memory(context.get()), 0, s, -1, -1);
+    // The first evaluation allocates and faults memory in; it is not timed.
+    Decode(1);
+  }
+
+  // Tokens per second of a prompt.
+  double RunPrompt(size_t n_tokens) {
+    const Tokens tokens = BenchTokens(n_tokens, n_vocab_);
+    const auto begin = Clock::now();
+    Prefill(context_.get(), tokens, depth_, false, [](size_t, size_t) {});
+    llama_synchronize(context_.get());
+    const double seconds = SecondsSince(begin);
+    GoBack();
+    return static_cast<double>(n_tokens) / seconds;
+  }
+
+  // Tokens per second of all sequences together.
+  double Decode(size_t n_tokens) {
+    const Tokens tokens = BenchTokens(n_tokens, n_vocab_);
+    Batch batch(static_cast<uint32_t>(n_sequences_));
+    const auto begin = Clock::now();
+    for (size_t i = 0; i < n_tokens; ++i) {
+      batch.Clear();
+      for (llama_seq_id s = 0; s < n_sequences_; ++s) {
+        batch.Add(tokens[i], depth_ + static_cast<llama_pos>(i), s, true);
       }
-      const Tokens tokens = BenchTokens(bench.decode, n_vocab);
-      const auto begin = Clock::now();
-      for (size_t i = 0; i < tokens.size(); ++i) {
-        batch.Clear();
-        for (llama_seq_id s = 0; s < n_sequences; ++s) {
-          batch.Add(tokens[i], static_cast<llama_pos>(bench.depth + i), s, true);
-        }
-        batch.Decode(context.get());
-        llama_synchronize(context.get());
-      }
-      decode_rates.push_back(static_cast<double>(bench.decode) * n_sequences / SecondsSince(begin));
+      batch.Decode(context_.get());
+      llama_synchronize(context_.get());
+    }
+    const double seconds = SecondsSince(begin);
+    GoBack();
+    return static_cast<double>(n_tokens) * n_sequences_ / seconds;
+  }
+
+ private:
+  void GoBack() {
+    for (llama_seq_id s = 0; s < n_sequences_; ++s) {
+      llama_memory_seq_rm(llama_get_memory(context_.get()), s, depth_, -1);
     }
   }
 
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  std::printf("{\"load_s\": %.3f, \"first_token_s\": %.3f, \"peak_rss_bytes\": %lld", load_seconds,
-              first_token_seconds, static_cast<long long>(usage.ru_maxrss) * 1024);
-  PrintList("prefill_tps", prefill_rates);
-  PrintList("decode_tps", decode_rates);
-  std::printf("}\n");
+  size_t n_vocab_;
+  llama_pos depth_;
+  llama_seq_id n_sequences_;
+  ContextPtr context_;
+};
+
+// Answers each line of stdin with a line of JSON: "prompt TOKENS" and "decode TOKENS SEQUENCES".
+// The size of the context is each sequence's.
+void RunBench(const ModelOptions& model_options, const ContextOptions& one_sequence,
+              size_t depth) {
+  const auto start = Clock::now();
+  const ModelPtr model = LoadModel(model_options);
+  const double load_seconds = SecondsSince(start);
+  std::printf("{\"load_seconds\": %.3f}\n", load_seconds);
+  std::fflush(stdout);
+
+  std::map<uint32_t, Stopwatch> stopwatches;  // by their number of sequences
+  for (std::string line; std::getline(std::cin, line);) {
+    std::istringstream words(line);
+    std::string what;
+    size_t n_tokens = 0;
+    ContextOptions options = one_sequence;
+    words >> what >> n_tokens;
+    if (what == "decode") words >> options.sequences;
+    options.n_ctx *= options.sequences;
+    if (!words || (what != "prompt" && what != "decode")) Die("'" + line + "' is no measurement");
+    Stopwatch& stopwatch =
+        stopwatches.try_emplace(options.sequences, model.get(), options, depth).first->second;
+    const double rate =
+        what == "prompt" ? stopwatch.RunPrompt(n_tokens) : stopwatch.Decode(n_tokens);
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    std::printf("{\"tokens_per_second\": %.3f, \"peak_rss_bytes\": %lld}\n", rate,
+                static_cast<long long>(usage.ru_maxrss) * 1024);
+    std::fflush(stdout);
+  }
 }
 
 void AddModel(CLI::App* command, ModelOptions& options) {
@@ -450,7 +470,6 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   ModelOptions model;
   ContextOptions context;
-  BenchOptions bench;
 
   CLI::App* tokenize = app.add_subcommand("tokenize", "Texts to tokens, as records");
   bool no_special = false;
@@ -518,15 +537,13 @@ int main(int argc, char** argv) {
   dequantize_rows->add_option("n_cols", n_cols)->required()->check(CLI::PositiveNumber);
   dequantize_rows->callback([&] { RunDequantizeRows(type, n_cols); });
 
-  CLI::App* bench_command = app.add_subcommand("bench", "Prefill and decode speed, as JSON");
-  AddModel(bench_command, model);
-  AddContext(bench_command, context);
-  bench_command->add_option("-p,--prefill", bench.prefill, "Tokens; 0: none");
-  bench_command->add_option("-n,--decode", bench.decode, "Tokens of each sequence; 0: none");
-  bench_command->add_option("-d,--depth", bench.depth, "Positions filled before");
-  bench_command->add_option("-r,--rounds", bench.rounds);
-  bench_command->add_option("--sequences", context.sequences, "Sequences that decode together");
-  bench_command->callback([&] { RunBench(model, context, bench); });
+  size_t depth = 0;
+  CLI::App* bench =
+      app.add_subcommand("bench", "Speed, as JSON: 'prompt TOKENS' or 'decode TOKENS SEQUENCES'");
+  AddModel(bench, model);
+  AddContext(bench, context);
+  bench->add_option("-d,--depth", depth, "Positions filled before");
+  bench->callback([&] { RunBench(model, context, depth); });
 
   // Backends log from here on; the callbacks above run inside the parse.
   llama_log_set(LogErrorsOnly, nullptr);

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -78,6 +79,32 @@ TEST(Bench, ShowsWhereTheTimeGoes) {
   }
   EXPECT_THAT(processes, ::testing::ElementsAre("pp4, threads 2", "tg2, threads 2"));
   EXPECT_TRUE(threads.contains(0)) << "a second one need not have come";
+}
+
+TEST(Bench, TakesTurnsByItsInput) {
+  const testing::TinyModel model{SyntheticModel{}};
+  const std::vector<std::string> arguments = {"bench", "-p", "4",       "-n", "2",     "-r",
+                                              "1",     "-o", "jsonl",   "-d", "0,16",  "--turns",
+                                              model.path()};
+  const Outcome lines = RunCommand(arguments, "3\n0\n3\n");
+  ASSERT_EQ(lines.exit_code, 0) << lines.err;
+  std::istringstream text(lines.out);
+  std::string line;
+  ASSERT_TRUE(std::getline(text, line));
+  EXPECT_EQ(line, R"({"rows":4})");
+  std::vector<std::string> tests;
+  while (std::getline(text, line)) tests.push_back(nlohmann::json::parse(line)["test"]);
+  EXPECT_THAT(tests, ::testing::ElementsAre("tg2 @ d16", "pp4", "tg2 @ d16"));
+
+  const Outcome outside = RunCommand(arguments, "4\n");
+  EXPECT_EQ(outside.exit_code, 1);
+  EXPECT_EQ(outside.err, "error: '4' on stdin: expected a row's number, 0 to 3\n");
+}
+
+TEST(Bench, TurnsNeedLinesOfJson) {
+  const Outcome outcome = RunCommand({"bench", "--turns"});
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_EQ(outcome.err, "error: --turns prints lines of JSON: -o jsonl is needed\n");
 }
 
 TEST(Bench, AProfileHasNoFormInCsv) {
