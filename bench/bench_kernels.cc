@@ -1,28 +1,32 @@
 // Speed of the product kernels for every weight type, beside what the machine can do at most.
 //
-//   Decode/TYPE    1 token, weights larger than the caches: compare GB/s with Limit/Read
+//   Decode/TYPE    1 token, weights larger than the caches
 //   InPlace/TYPE   Decode from the rows of a GGUF file, as with --load mmap
 //   Batch/TYPE/N   N tokens, the same weights
-//   Prefill/TYPE   512 tokens: compare op/s (two per multiply-add) with Limit/Dot
-//   Attention/K-V/DEPTH/1    one token, 4 query heads a KV head, a cache larger than L3: compare
-//   GB/s
-//                            with Limit/Read
-//   Attention/K-V/DEPTH/16   16 tokens of one KV head, as prefill shares them out: compare op/s,
-//                            two per multiply-add, with a quarter of Limit/Dot
+//   Prefill/TYPE   512 tokens: op/s, two per multiply-add of bytes
+//   Attention/K-V/DEPTH/1    one token, 4 query heads a KV head, a cache larger than L3
+//   Attention/K-V/DEPTH/16   16 tokens of one KV head, as prefill shares them out: op/s, two per
+//                            multiply-add of floats
 //   Pack/TYPE      interleaving GGUF rows at load: GB/s of weights
 //
+// "of reading" and "of multiplying" are the percentages of what the same number of threads did
+// just before, reading memory alone, or multiplying bytes (attention: floats) in registers alone.
 // Threads split the rows, as the runtime does. The environment variable QUERN_TARGET forces a SIMD
 // target.
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <random>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -80,8 +84,61 @@ Shared shared;
 
 void TearDown(const benchmark::State& /*state*/) { shared = Shared(); }
 
-void SetUpStream(const benchmark::State& /*state*/) {
-  shared.weights = std::make_unique<Memory>(kStreamBytes);
+/// What all threads of a benchmark together can do, in a second.
+struct Limits {
+  double bytes;     ///< read from memory
+  double byte_ops;  ///< multiplications and additions of bytes
+  double float_ops;
+};
+Limits limits;
+
+/// Seconds that `run` takes on as many threads, each with its number; the best of three times.
+double BestTime(int n_threads, const std::function<void(int)>& run) {
+  double best = 1e9;
+  for (int pass = 0; pass < 3; ++pass) {
+    std::vector<std::thread> threads;
+    const auto start = std::chrono::steady_clock::now();
+    for (int i = 1; i < n_threads; ++i) threads.emplace_back(run, i);
+    run(0);
+    for (std::thread& thread : threads) thread.join();
+    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
+    best = std::min(best, time.count());
+  }
+  return best;
+}
+
+/// Measured beside each benchmark, as a shared machine's speed drifts.
+void MeasureLimits(const benchmark::State& state) {
+  static const Memory stream(kStreamBytes);
+  constexpr size_t kRounds = 100000;  // some ms
+  const int n_threads = state.threads();
+  const size_t share = kStreamBytes / static_cast<size_t>(n_threads) / 1024 * 1024;
+  const auto rate = [&](size_t products, const std::function<void()>& multiply) {
+    const double n_ops = 2.0 * static_cast<double>(kRounds * products) * n_threads;
+    return n_ops / BestTime(n_threads, [&](int) { multiply(); });
+  };
+  const double read_seconds = BestTime(n_threads, [&](int thread) {
+    const std::byte* from = stream.data() + share * static_cast<size_t>(thread);
+    benchmark::DoNotOptimize(ReadAll(from, share));
+  });
+  limits.bytes = static_cast<double>(share) * n_threads / read_seconds;
+  limits.byte_ops =
+      rate(ProductsPerRound(), [] { benchmark::DoNotOptimize(MultiplyBytes(kRounds)); });
+  limits.float_ops =
+      rate(FloatProductsPerRound(), [] { benchmark::DoNotOptimize(MultiplyFloats(kRounds)); });
+}
+
+/// What all threads together read and multiplied in a round.
+void CountRates(benchmark::State& state, double bytes, double ops, double ops_limit) {
+  // Counters add up over threads, so each tells its share.
+  const double rounds = static_cast<double>(state.iterations()) / state.threads();
+  const auto count = [&](const char* name, double in_round) {
+    state.counters[name] = benchmark::Counter(rounds * in_round, benchmark::Counter::kIsRate);
+  };
+  count("read B/s", bytes);
+  count("op/s", ops);
+  count("of reading", 100 * bytes / limits.bytes);
+  count("of multiplying", 100 * ops / ops_limit);
 }
 
 /// Rows so that the weights take kStreamBytes.
@@ -125,12 +182,9 @@ void MatMulBench(benchmark::State& state, GgmlType type, WeightLayout layout, si
     MatMul(args);
     benchmark::ClobberMemory();
   }
-  // Counters add up over threads, so each tells its share.
-  const double rounds = static_cast<double>(state.iterations()) / static_cast<double>(n_threads);
-  const double bytes = static_cast<double>(n_rows * RowBytes(type, kCols));
-  const double ops = 2.0 * static_cast<double>(n_rows * kCols * n_tokens);
-  state.counters["read B/s"] = benchmark::Counter(rounds * bytes, benchmark::Counter::kIsRate);
-  state.counters["op/s"] = benchmark::Counter(rounds * ops, benchmark::Counter::kIsRate);
+  CountRates(state, static_cast<double>(n_rows * RowBytes(type, kCols)),
+             2.0 * static_cast<double>(n_rows * kCols * n_tokens),
+             kind == ActivationKind::kQ8 ? limits.byte_ops : limits.float_ops);
 }
 
 constexpr size_t kHeadDim = 128;
@@ -182,11 +236,9 @@ void AttentionBench(benchmark::State& state, KvTypes types, size_t depth, size_t
       }
     }
   }
-  const double rounds = static_cast<double>(state.iterations()) / static_cast<double>(n_threads);
-  const double bytes = static_cast<double>(n_heads * n_pages * page_bytes);
-  const double ops = 4.0 * static_cast<double>(n_heads * kHeads * n_tokens * depth * kHeadDim);
-  state.counters["read B/s"] = benchmark::Counter(rounds * bytes, benchmark::Counter::kIsRate);
-  state.counters["op/s"] = benchmark::Counter(rounds * ops, benchmark::Counter::kIsRate);
+  CountRates(state, static_cast<double>(n_heads * n_pages * page_bytes),
+             4.0 * static_cast<double>(n_heads * kHeads * n_tokens * depth * kHeadDim),
+             limits.float_ops);
 }
 
 void PackBench(benchmark::State& state, GgmlType type) {
@@ -207,25 +259,6 @@ void PackBench(benchmark::State& state, GgmlType type) {
                          benchmark::Counter::kIsRate);
 }
 
-void ReadBench(benchmark::State& state) {
-  const auto n_threads = static_cast<size_t>(state.threads());
-  const size_t share = kStreamBytes / n_threads / 1024 * 1024;
-  const std::byte* from =
-      shared.weights->data() + share * static_cast<size_t>(state.thread_index());
-  for ([[maybe_unused]] auto round : state) benchmark::DoNotOptimize(ReadAll(from, share));
-  state.counters["read B/s"] =
-      benchmark::Counter(static_cast<double>(state.iterations()) * static_cast<double>(share),
-                         benchmark::Counter::kIsRate);
-}
-
-void DotBench(benchmark::State& state) {
-  constexpr size_t kRounds = 100000;
-  for ([[maybe_unused]] auto round : state) benchmark::DoNotOptimize(MultiplyBytes(kRounds));
-  state.counters["op/s"] = benchmark::Counter(2.0 * static_cast<double>(state.iterations()) *
-                                                  static_cast<double>(kRounds * ProductsPerRound()),
-                                              benchmark::Counter::kIsRate);
-}
-
 void PrepareBench(benchmark::State& state) {
   std::vector<float> x(kCols, 1.0F);
   const Memory row(ActivationRowBytes(ActivationKind::kQ8, kCols));
@@ -236,13 +269,12 @@ void PrepareBench(benchmark::State& state) {
 }
 
 void Configure(benchmark::internal::Benchmark* bench) {
-  bench->Threads(1)->Threads(2)->UseRealTime()->Unit(benchmark::kMillisecond)->Teardown(TearDown);
+  bench->Threads(1)->Threads(2)->UseRealTime()->Unit(benchmark::kMillisecond);
+  bench->Setup(MeasureLimits)->Teardown(TearDown);
 }
 
 void RegisterAll() {
   using benchmark::RegisterBenchmark;
-  Configure(RegisterBenchmark("Limit/Read", ReadBench)->Setup(SetUpStream));
-  Configure(RegisterBenchmark("Limit/Dot", DotBench));
   RegisterBenchmark("PrepareActivations", PrepareBench);
   for (const GgmlType type : RunnableTypes()) {
     const std::string name(NameOf(type));

@@ -1,5 +1,6 @@
 #include "kernels/machine_limits.h"
 
+#include <algorithm>
 #include <cstring>
 
 #undef HWY_TARGET_INCLUDE
@@ -56,6 +57,34 @@ int32_t MultiplyBytesOnTarget(size_t n) {
   return hn::ReduceSum(DI32(), total);
 }
 
+// Enough for two fused operations a cycle of four or five cycles' latency.
+constexpr size_t kFloatSums = 10;
+
+float MultiplyFloatsOnTarget(size_t n) {
+  VF sums[kFloatSums];
+  for (VF& sum : sums) sum = hn::Zero(DF());
+  HWY_ALIGN float x[kStepGroups];
+  HWY_ALIGN float w[kFloatSums * kLanes];
+  std::fill_n(x, kStepGroups, 0.5F);
+  std::fill_n(w, kFloatSums * kLanes, 0.5F);
+  for (size_t i = 0; i < n; ++i) {
+    asm volatile("" : : "r"(w), "r"(x) : "memory");
+    HWY_UNROLL(8)
+    for (size_t step = 0; step < kStepGroups; ++step) {
+      const VF each = hn::Set(DF(), x[step]);
+      HWY_UNROLL(10)
+      for (size_t k = 0; k < kFloatSums; ++k) {
+        sums[k] = hn::MulAdd(each, hn::Load(DF(), w + k * kLanes), sums[k]);
+      }
+    }
+  }
+  VF total = hn::Zero(DF());
+  for (const VF& sum : sums) total = hn::Add(total, sum);
+  return hn::ReduceSum(DF(), total);
+}
+
+size_t FloatProductsPerRoundOnTarget() { return kFloatSums * kStepGroups * kLanes; }
+
 size_t ProductsPerRoundOnTarget() { return kSums * kStepGroups * 4 * kLanes; }
 
 }  // namespace quern::HWY_NAMESPACE
@@ -67,6 +96,8 @@ namespace quern {
 HWY_EXPORT(ReadAllOnTarget);
 HWY_EXPORT(MultiplyBytesOnTarget);
 HWY_EXPORT(ProductsPerRoundOnTarget);
+HWY_EXPORT(MultiplyFloatsOnTarget);
+HWY_EXPORT(FloatProductsPerRoundOnTarget);
 
 uint64_t ReadAll(const std::byte* bytes, size_t n_bytes) {
   return HWY_DYNAMIC_DISPATCH(ReadAllOnTarget)(bytes, n_bytes);
@@ -75,6 +106,10 @@ uint64_t ReadAll(const std::byte* bytes, size_t n_bytes) {
 int32_t MultiplyBytes(size_t n) { return HWY_DYNAMIC_DISPATCH(MultiplyBytesOnTarget)(n); }
 
 size_t ProductsPerRound() { return HWY_DYNAMIC_DISPATCH(ProductsPerRoundOnTarget)(); }
+
+float MultiplyFloats(size_t n) { return HWY_DYNAMIC_DISPATCH(MultiplyFloatsOnTarget)(n); }
+
+size_t FloatProductsPerRound() { return HWY_DYNAMIC_DISPATCH(FloatProductsPerRoundOnTarget)(); }
 
 }  // namespace quern
 #endif  // HWY_ONCE

@@ -1,4 +1,4 @@
-// What the machine can do at most: loops that only read memory, or only multiply bytes.
+// What the machine can do at most: loops that only read memory, or only multiply.
 #pragma once
 
 #include <cstddef>
@@ -16,5 +16,9 @@ int32_t MultiplyBytes(size_t n);
 
 /// Byte products of one round of MultiplyBytes on the chosen target.
 size_t ProductsPerRound();
+
+/// The same for fused multiplications and additions of floats.
+float MultiplyFloats(size_t n);
+size_t FloatProductsPerRound();
 
 }  // namespace quern

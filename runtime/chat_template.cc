@@ -63,9 +63,8 @@ Result<ChatTemplate> ChatTemplate::Parse(std::string source, std::string bos, st
   return parsed;
 }
 
-Result<ChatTemplate> ChatTemplate::Load(const GgufFile& file) {
-  auto source = file.GetString("tokenizer.chat_template");
-  if (!source) return Propagate(source);
+Result<ChatTemplate> ChatTemplate::Load(const GgufFile& file,
+                                        const std::optional<std::string>& source) {
   std::string texts[2];
   const char* keys[] = {"tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id"};
   for (size_t i = 0; i < std::size(keys); ++i) {
@@ -74,7 +73,10 @@ Result<ChatTemplate> ChatTemplate::Load(const GgufFile& file) {
     auto tokens = file.GetStrings("tokenizer.ggml.tokens");
     if (id && tokens && *id < tokens->size()) texts[i] = (*tokens)[*id];
   }
-  return ChatTemplate(fmt::format("{}: tokenizer.chat_template", file.name()), std::string(*source),
+  if (source) return Parse(*source, std::move(texts[0]), std::move(texts[1]));
+  auto own = file.GetString("tokenizer.chat_template");
+  if (!own) return Propagate(own);
+  return ChatTemplate(fmt::format("{}: tokenizer.chat_template", file.name()), std::string(*own),
                       std::move(texts[0]), std::move(texts[1]), {});
 }
 

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -28,9 +29,10 @@ class ChatTemplate {
                                     SandboxLimits limits = {});
 
   /// The template of a model file, tokenizer.chat_template; it is parsed when it is first rendered,
-  /// which takes 30 to 200 ms that many commands can do without. Errors: kNotFound when the file
-  /// has none.
-  static Result<ChatTemplate> Load(const GgufFile& file);
+  /// which takes 30 to 200 ms that many commands can do without. A `source` stands in its place,
+  /// and is parsed at once. Errors: kNotFound when there is none, and those of Parse.
+  static Result<ChatTemplate> Load(const GgufFile& file,
+                                   const std::optional<std::string>& source = std::nullopt);
 
   /// The prompt text; special tokens in it are to be parsed, and BOS not added again when the text
   /// begins with it. `now` is what strftime_now tells, in local time. Errors: kInvalidArgument with

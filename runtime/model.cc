@@ -17,7 +17,7 @@ class ModelLoader {
   ModelLoader(const GgufFile& file, Model& model) : file_(file), model_(model) {}
 
   Status Load(const LoadOptions& options) {
-    if (Status status = LoadVocabulary(); !status) return status;
+    if (Status status = LoadVocabulary(options); !status) return status;
     if (Status status = CheckTensors(); !status) return status;
     if (options.mode == LoadMode::kPack) {
       if (Status status = Pack(options); !status) return status;
@@ -40,7 +40,7 @@ class ModelLoader {
     WeightMatrix* matrix;
   };
 
-  Status LoadVocabulary() {
+  Status LoadVocabulary(const LoadOptions& options) {
     Result<HParams> hparams = HParams::Load(file_);
     if (!hparams) return Propagate(hparams);
     model_.hparams_ = std::move(*hparams);
@@ -51,8 +51,8 @@ class ModelLoader {
                   file_.name(), tokenizer->n_vocab(), model_.hparams_.n_vocab);
     }
     model_.tokenizer_.emplace(std::move(*tokenizer));
-    if (file_.Find("tokenizer.chat_template") == nullptr) return {};
-    Result<ChatTemplate> chat_template = ChatTemplate::Load(file_);
+    if (!options.chat_template && file_.Find("tokenizer.chat_template") == nullptr) return {};
+    Result<ChatTemplate> chat_template = ChatTemplate::Load(file_, options.chat_template);
     if (!chat_template) return Propagate(chat_template);
     model_.chat_template_.emplace(std::move(*chat_template));
     return {};

@@ -29,6 +29,8 @@ enum class LoadMode : uint8_t {
 struct LoadOptions {
   LoadMode mode = LoadMode::kMmap;
   int n_threads = 0;  ///< 0: AvailableThreads()
+  /// In the place of the file's; Jinja.
+  std::optional<std::string> chat_template = std::nullopt;
   /// With kPack, called with the share done, 0 to 1, from the loading thread.
   std::function<void(double)> progress = nullptr;
 };

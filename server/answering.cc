@@ -191,7 +191,7 @@ Answering::Answering(InferenceThread* inference, ModelInfo info, AnsweringOption
 
 void Answering::Complete(ApiKind kind, const std::shared_ptr<Exchange>& exchange,
                          const httplib::Request& request, httplib::Response& response) {
-  Result<ApiRequest> parsed = ParseApiRequest(kind, request.body);
+  Result<ApiRequest> parsed = ParseApiRequest(kind, request.body, options_.defaults);
   if (!parsed) return ReplyError(response, parsed.error());
 
   const Model& model = inference_->model();

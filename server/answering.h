@@ -23,6 +23,7 @@ struct AnsweringOptions {
   std::chrono::milliseconds ping_every{15'000};  ///< a comment on a stream that is silent so long
   Pooling pooling = Pooling::kMean;              ///< of embeddings
   bool context_shift = false;  ///< full contexts are shifted; else the answer ends
+  AnswerDefaults defaults;
 };
 
 /// All methods run in the thread of the request's connection.

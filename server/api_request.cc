@@ -170,14 +170,8 @@ void ReadLogitBias(JsonFields& fields, SamplingParams* sampling) {
   }
 }
 
-void ReadSampling(ApiKind kind, JsonFields& fields, SamplingParams* sampling) {
-  if (kind != ApiKind::kNative) {
-    // OpenAI's defaults, not llama.cpp's: clients that send nothing expect these.
-    sampling->temperature = 1.0F;
-    sampling->top_k = 0;
-    sampling->top_p = 1.0F;
-    sampling->min_p = 0.0F;
-  }
+void ReadSampling(JsonFields& fields, std::optional<uint64_t> default_seed,
+                  SamplingParams* sampling) {
   fields.Number("temperature", 0, 100, &sampling->temperature);
   fields.Number("top_k", -1, kMostInt, &sampling->top_k);
   fields.Number("top_p", 0, 1, &sampling->top_p);
@@ -189,7 +183,11 @@ void ReadSampling(ApiKind kind, JsonFields& fields, SamplingParams* sampling) {
   fields.Number("frequency_penalty", -100, 100, &sampling->frequency_penalty);
   int64_t seed = -1;
   fields.Number("seed", -1, kMostSeed, &seed);
-  sampling->seed = seed < 0 ? std::random_device{}() : static_cast<uint64_t>(seed);
+  if (seed >= 0) {
+    sampling->seed = static_cast<uint64_t>(seed);
+  } else {
+    sampling->seed = default_seed.value_or(std::random_device{}());
+  }
   ReadLogitBias(fields, sampling);
 }
 
@@ -222,9 +220,11 @@ void ReadLogprobs(ApiKind kind, JsonFields& fields, SamplingParams* sampling) {
 }
 
 /// -1 is no limit, as many clients send it; -2 in llama.cpp until the context is full.
-void ReadMaxTokens(ApiKind kind, JsonFields& fields, std::optional<size_t>* max_tokens) {
+void ReadMaxTokens(ApiKind kind, JsonFields& fields, std::optional<size_t> default_tokens,
+                   std::optional<size_t>* max_tokens) {
   // OpenAI's legacy completions stop after 16 tokens unless told otherwise.
   int64_t n = kind == ApiKind::kCompletion ? 16 : -1;
+  if (default_tokens) n = static_cast<int64_t>(*default_tokens);
   const double least = kind == ApiKind::kNative ? -2 : -1;
   for (const char* name : {"n_predict", "max_tokens", "max_completion_tokens"}) {
     fields.Number(name, least, kMostInt, &n);
@@ -286,7 +286,17 @@ Result<std::vector<ApiPrompt>> ParsePrompts(std::string_view name, const json& v
   return prompts;
 }
 
-Result<ApiRequest> ParseApiRequest(ApiKind kind, std::string_view text) {
+SamplingParams OpenAiSampling() {
+  SamplingParams params;
+  params.temperature = 1.0F;
+  params.top_k = 0;
+  params.top_p = 1.0F;
+  params.min_p = 0.0F;
+  return params;
+}
+
+Result<ApiRequest> ParseApiRequest(ApiKind kind, std::string_view text,
+                                   const AnswerDefaults& defaults) {
   Result<json> body = ParseJsonObject(text);
   if (!body) return Propagate(body);
   if (Status status = CheckSupported(*body); !status) return Propagate(status);
@@ -305,8 +315,9 @@ Result<ApiRequest> ParseApiRequest(ApiKind kind, std::string_view text) {
   }
   fields.Number("n", 1, kMostChoices, &request.n);
   GenerateRequest& generate = request.generate;
-  ReadMaxTokens(kind, fields, &generate.max_tokens);
-  ReadSampling(kind, fields, &generate.sampling);
+  ReadMaxTokens(kind, fields, defaults.max_tokens, &generate.max_tokens);
+  generate.sampling = kind == ApiKind::kNative ? defaults.native : defaults.openai;
+  ReadSampling(fields, defaults.seed, &generate.sampling);
   ReadLogprobs(kind, fields, &generate.sampling);
   fields.Texts("stop", kMostStops, &generate.stop);
   fields.Bool("ignore_eos", &generate.ignore_eos);

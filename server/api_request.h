@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -27,6 +28,17 @@ using Conversation = std::vector<ChatMessage>;
 using MixedPrompt = std::vector<std::variant<std::string, std::vector<Token>>>;
 using ApiPrompt = std::variant<Conversation, MixedPrompt>;
 
+/// OpenAI's defaults rather than llama.cpp's.
+SamplingParams OpenAiSampling();
+
+/// What holds where a request says nothing.
+struct AnswerDefaults {
+  SamplingParams native;                      ///< of llama.cpp's endpoints
+  SamplingParams openai = OpenAiSampling();   ///< of OpenAI's, whose clients expect it
+  std::optional<size_t> max_tokens = std::nullopt;  ///< none: no limit, of kCompletion 16
+  std::optional<uint64_t> seed = std::nullopt;      ///< none: another each time
+};
+
 struct ApiRequest {
   std::vector<ApiPrompt> prompts;  ///< at least one
   size_t n = 1;                    ///< answers to each
@@ -41,7 +53,8 @@ struct ApiRequest {
 
 /// Errors: kInvalidArgument naming the field, what was found and what was expected; kUnsupported
 /// naming a field that is known and cannot be honoured. Unknown fields are passed over.
-Result<ApiRequest> ParseApiRequest(ApiKind kind, std::string_view text);
+Result<ApiRequest> ParseApiRequest(ApiKind kind, std::string_view text,
+                                   const AnswerDefaults& defaults = {});
 
 /// One prompt, or a list of them: the value of the field `name`. `mixed`: tokens and texts may
 /// stand in one prompt. Errors: kInvalidArgument.

@@ -6,6 +6,8 @@
 #include <atomic>
 #include <functional>
 #include <optional>
+#include <string>
+#include <unordered_map>
 #include <utility>
 
 #include "server/access_control.h"
@@ -60,6 +62,7 @@ struct HttpServer::Impl {
   void Get(const std::string& path, Handler handler);
   void Post(const std::string& path, Handler handler);
   httplib::Server::Handler Handling(Handler handler);
+  void ReplyNoHandler(const Request& request, Response& response) const;
   /// A handler that has a model, or answers that it is being loaded.
   Handler WithModel(ModelHandler handler);
   ExchangePtr NewExchange(const Request& request, Response& response);
@@ -71,6 +74,7 @@ struct HttpServer::Impl {
   RequestLog* log;
   Metrics metrics;
   GuardedServer server;
+  std::unordered_map<std::string, const char*> allowed_methods;  ///< of each path
   std::optional<AccessControl> access;  ///< from Bind on, as the next
   std::optional<Cors> cors;
   std::unique_ptr<Answering> loaded;       ///< behind the next
@@ -178,10 +182,12 @@ httplib::Server::Handler HttpServer::Impl::Handling(Handler handler) {
 
 void HttpServer::Impl::Get(const std::string& path, Handler handler) {
   server.Get(path, Handling(std::move(handler)));
+  allowed_methods[path] = "GET";
 }
 
 void HttpServer::Impl::Post(const std::string& path, Handler handler) {
   server.Post(path, Handling(std::move(handler)));
+  allowed_methods[path] = "POST";
 }
 
 HttpServer::Impl::Handler HttpServer::Impl::WithModel(ModelHandler handler) {
@@ -242,9 +248,9 @@ void HttpServer::Impl::AddModelRoutes() {
 
   Get("/props",
       WithModel([this](const Answering& answering, const auto&, const auto&, Response& response) {
-        Reply(
-            response, 200,
-            PropsJson(answering.inference().model(), answering.info(), options.answering.version));
+        Reply(response, 200,
+              PropsJson(answering.inference().model(), answering.info(),
+                        options.answering.defaults.native, options.answering.version));
       }));
   if (options.show_slots) {
     Get("/slots", WithModel([](const Answering& answering, const auto&, const Request& request,
@@ -270,13 +276,23 @@ void HttpServer::Impl::AddModelRoutes() {
   }
 }
 
+void HttpServer::Impl::ReplyNoHandler(const Request& request, Response& response) const {
+  const auto found = allowed_methods.find(request.path);
+  if (found == allowed_methods.end()) {
+    return ReplyError(response,
+                      HttpError{404, fmt::format("no {} {} here", request.method, request.path)});
+  }
+  response.set_header("Allow", found->second);
+  ReplyError(response, HttpError{405, fmt::format("{} takes {}, not {}", request.path,
+                                                  found->second, request.method)});
+}
+
 /// What no handler has answered.
 void HttpServer::Impl::AddErrorHandlers() {
   server.set_error_handler([this](const Request& request, Response& response) {
     if (!response.body.empty()) return Handled::Unhandled;
     if (response.status == 404) {
-      ReplyError(response,
-                 HttpError{404, fmt::format("no {} {} here", request.method, request.path)});
+      ReplyNoHandler(request, response);
     } else {
       ReplyError(response, HttpError{response.status, httplib::status_message(response.status)});
     }

@@ -43,11 +43,12 @@ Json ModelsJson(const Model& model, const ModelInfo& info) {
                                    {"size", model.weight_bytes()}}}}})}};
 }
 
-Json PropsJson(const Model& model, const ModelInfo& info, std::string_view version) {
+Json PropsJson(const Model& model, const ModelInfo& info, const SamplingParams& sampling,
+               std::string_view version) {
   const Tokenizer& tokenizer = model.tokenizer();
   const ChatTemplate* chat_template = model.chat_template();
   return {{"default_generation_settings",
-           {{"n_ctx", info.n_ctx}, {"params", SamplingJson(SamplingParams())}}},
+           {{"n_ctx", info.n_ctx}, {"params", SamplingJson(sampling)}}},
           {"total_slots", info.n_slots},
           {"model_alias", info.id},
           {"model_path", info.path},

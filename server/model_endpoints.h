@@ -26,7 +26,9 @@ struct ModelInfo {
 };
 
 Json ModelsJson(const Model& model, const ModelInfo& info);
-Json PropsJson(const Model& model, const ModelInfo& info, std::string_view version);
+/// `sampling`: what holds where a request of llama.cpp's kind says nothing.
+Json PropsJson(const Model& model, const ModelInfo& info, const SamplingParams& sampling,
+               std::string_view version);
 /// As llama-server has it, an object per place: those in use first, then requests that wait for
 /// one.
 Json SlotsJson(const EngineStatus& status, const ModelInfo& info);

@@ -5,7 +5,6 @@
 #include <charconv>
 #include <chrono>
 #include <cstdio>
-#include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <span>
@@ -18,6 +17,7 @@
 #include "tools/bench_report.h"
 #include "tools/bench_runner.h"
 #include "tools/commands.h"
+#include "tools/line_reader.h"
 #include "tools/load_model.h"
 #include "tools/model_argument.h"
 #include "tools/shared_options.h"
@@ -74,7 +74,8 @@ Result<int> TakeTurns(BenchRunner& runner, std::span<const BenchCase> cases, int
                       const BenchOptions& options, BenchReport& report) {
   fmt::print("{}\n", nlohmann::json{{"rows", cases.size()}}.dump());
   std::fflush(stdout);
-  for (std::string line; std::getline(std::cin, line);) {
+  LineReader input;
+  for (std::string line; input.Read(line) == LineReader::Outcome::kLine;) {
     size_t index = 0;
     const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), index);
     if (error != std::errc() || end != line.data() + line.size() || index >= cases.size()) {
@@ -107,7 +108,7 @@ Result<int> RunBench(const BenchOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   Result<GgufFile> file = options.model.Open();
   if (!file) return Propagate(file);
-  Result<std::shared_ptr<const Model>> model = LoadModel(*file, options.load_mode);
+  Result<std::shared_ptr<const Model>> model = LoadModel(*file, {.mode = options.load_mode});
   if (!model) return Propagate(model);
   const std::chrono::duration<double> load_time = std::chrono::steady_clock::now() - start;
 

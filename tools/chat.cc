@@ -14,7 +14,6 @@
 #include "tools/generation_options.h"
 #include "tools/interrupt.h"
 #include "tools/line_reader.h"
-#include "tools/read_text.h"
 
 namespace quern {
 namespace {
@@ -37,7 +36,6 @@ struct ChatOptions {
   GenerationOptions generation{kBatchSize};
   std::string system;
   std::string first_message;
-  std::string template_file;
   bool single_turn = false;
   bool verbose = false;
 };
@@ -61,12 +59,10 @@ struct Style {
 
 class Conversation {
  public:
-  Conversation(const ChatOptions& options, Session session, const SamplingParams& sampling,
-               std::optional<ChatTemplate> own_template)
+  Conversation(const ChatOptions& options, Session session, const SamplingParams& sampling)
       : options_(options),
         session_(std::move(session)),
         sampling_(sampling),
-        own_template_(std::move(own_template)),
         style_(Style::Detect()) {
     if (style_.interactive) interrupt_.emplace();
     Reset(options.system);
@@ -182,18 +178,15 @@ class Conversation {
 
   /// Answers the user's message that the conversation ends with.
   Status AnswerLast() {
-    const ChatTemplate& chat_template =
-        own_template_ ? *own_template_ : *session_.model().chat_template();
-    Result<std::string> prompt = chat_template.Render(messages_, true);
+    Result<std::vector<Token>> prompt = session_.model().EncodeChat(messages_);
     if (!prompt) return Propagate(prompt);
-    std::vector<Token> tokens = session_.model().EncodePrompt(*prompt);
-    if (tokens.size() >= session_.n_ctx()) {
+    if (prompt->size() >= session_.n_ctx()) {
       return Fail(ErrorCode::kInvalidArgument,
                   "the conversation has {} tokens and no longer fits the context of {}: {}",
-                  tokens.size(), session_.n_ctx(), kMoreRoom);
+                  prompt->size(), session_.n_ctx(), kMoreRoom);
     }
     Result<Answer> answer =
-        session_.Run(options_.generation.Request(std::move(tokens), sampling_), Print,
+        session_.Run(options_.generation.Request(*std::move(prompt), sampling_), Print,
                      [this] { return interrupt_ && interrupt_->Take(); });
     if (!answer) return Propagate(answer);
     Print("\n");
@@ -218,42 +211,20 @@ class Conversation {
   const ChatOptions& options_;
   Session session_;
   SamplingParams sampling_;
-  std::optional<ChatTemplate> own_template_;
   Style style_;
   std::optional<InterruptCatcher> interrupt_;  ///< where Ctrl-C is not to end the program
   std::vector<ChatMessage> messages_;
 };
 
-/// The template that the options give in place of the model's.
-Result<std::optional<ChatTemplate>> OwnTemplate(const ChatOptions& options,
-                                                const Session& session) {
-  if (options.template_file.empty()) {
-    if (session.model().chat_template() != nullptr) return std::nullopt;
-    return Fail(ErrorCode::kNotFound,
-                "{} has no chat template: give one with --chat-template-file, or use quern run",
-                session.name());
-  }
-  Result<std::string> source = ReadText(options.template_file);
-  if (!source) return Propagate(source);
-  const Tokenizer& tokenizer = session.model().tokenizer();
-  const auto text = [&](std::optional<Token> token) {
-    return token ? tokenizer.Piece(*token, true) : std::string();
-  };
-  Result<ChatTemplate> parsed =
-      ChatTemplate::Parse(*source, text(tokenizer.bos()), text(tokenizer.eos()));
-  if (!parsed)
-    return Fail(parsed.error().code, "{}: {}", options.template_file, parsed.error().message);
-  return std::move(*parsed);
-}
-
 Result<int> Chat(const ChatOptions& options) {
   Result<GenerationOptions::Loaded> loaded = options.generation.Load();
   if (!loaded) return Propagate(loaded);
-  Result<std::optional<ChatTemplate>> own_template = OwnTemplate(options, loaded->session);
-  if (!own_template) return Propagate(own_template);
-  return Conversation(options, std::move(loaded->session), loaded->sampling,
-                      std::move(*own_template))
-      .Run();
+  if (loaded->session.model().chat_template() == nullptr) {
+    return Fail(ErrorCode::kNotFound,
+                "{} has no chat template: give one with --chat-template-file, or use quern run",
+                loaded->session.name());
+  }
+  return Conversation(options, std::move(loaded->session), loaded->sampling).Run();
 }
 
 }  // namespace
@@ -266,8 +237,6 @@ void AddChatCommand(Commands& commands) {
   command->add_option("--system-prompt", options->system, "System prompt (also -sys)");
   command->add_flag("--single-turn", options->single_turn, "Leave after one answer (also -st)");
   options->generation.AddTo(command);
-  command->add_option("--chat-template-file", options->template_file,
-                      "Jinja file to use in place of the model's chat template");
   command->add_flag("-v,--verbose", options->verbose, "Print times to stderr after each answer");
 }
 

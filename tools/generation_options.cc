@@ -1,31 +1,13 @@
 #include "tools/generation_options.h"
 
-#include <charconv>
+#include <optional>
 #include <random>
-#include <string_view>
+#include <string>
+#include <utility>
 
 #include "runtime/sampling_defaults.h"
 
 namespace quern {
-namespace {
-
-constexpr const char* kSamplingGroup = "Sampling (default: as the model's file recommends)";
-
-/// A whole number of `text`, or none when there is anything else in it.
-template <typename Number>
-std::optional<Number> Parse(std::string_view text) {
-  Number number{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return number;
-}
-
-template <typename T>
-void Override(T& param, const std::optional<T>& option) {
-  if (option) param = *option;
-}
-
-}  // namespace
 
 void GenerationOptions::AddTo(CLI::App* command) {
   model_.AddTo(command);
@@ -43,24 +25,8 @@ void GenerationOptions::AddTo(CLI::App* command) {
   AddLoadOption(command, &load_mode_);
   AddBatchSizeOption(command, &batch_size_);
   cache_type_.AddTo(command);
-
-  const auto add = [command](const char* names, auto& value, const char* description) {
-    return command->add_option(names, value, description)->group(kSamplingGroup);
-  };
-  add("--temp,--temperature", temperature_, "Temperature; 0: always the most probable token");
-  add("--top-k", top_k_, "Keep the K most probable tokens; 0: all");
-  add("--top-p", top_p_, "Keep the most probable tokens that hold P of the probability; 1: all");
-  add("--min-p", min_p_, "Keep tokens at least P times as probable as the best; 0: all");
-  add("--typical,--typical-p", typical_p_, "Locally typical sampling with P; 1: off");
-  add("--repeat-last-n", repeat_last_n_, "Tokens that penalties look back on; -1: all, 0: none");
-  add("--repeat-penalty", repeat_penalty_, "Divide logits of earlier tokens by this; 1: off");
-  add("--presence-penalty", presence_penalty_, "Subtract from logits of earlier tokens; 0: off");
-  add("--frequency-penalty", frequency_penalty_,
-      "Subtract for each time that a token came before; 0: off");
-  add("-l,--logit-bias", logit_bias_,
-      "Add to a token's logit, as 15+1.5, 15-1 or 15-inf; may be given again");
-  add("-s,--seed", seed_, "Seed of the random numbers; -1: another each time (default)")
-      ->check(CLI::Range(int64_t{-1}, INT64_MAX));
+  chat_template_.AddTo(command);
+  sampling_.AddTo(command, "as the model's file recommends");
 }
 
 Result<GenerationOptions::Loaded> GenerationOptions::Load(size_t n_parallel) const {
@@ -68,15 +34,24 @@ Result<GenerationOptions::Loaded> GenerationOptions::Load(size_t n_parallel) con
   if (!file) return Propagate(file);
   Result<HParams> hparams = HParams::Load(*file);
   if (!hparams) return Propagate(hparams);
-  Result<SamplingParams> sampling = Sampling(*file);
+  Result<SamplingParams> recommended = RecommendedSampling(*file);
+  if (!recommended) return Propagate(recommended);
+  Result<SamplingParams> sampling = sampling_.Over(*std::move(recommended));
   if (!sampling) return Propagate(sampling);
+  sampling->seed = sampling_.seed().value_or(std::random_device{}());
 
   EngineOptions engine;
   engine.n_threads = n_threads_;
   engine.chunk_tokens = batch_size_;
   engine.kv_types = cache_type_.types();
   engine.n_ctx = ContextFor(*hparams, n_ctx_);
-  Result<Session> session = Session::Load(*file, load_mode_, engine, n_parallel);
+  Result<std::optional<std::string>> chat_template = chat_template_.Source();
+  if (!chat_template) return Propagate(chat_template);
+  Result<Session> session = Session::Load(*file,
+                                          {.mode = load_mode_,
+                                           .n_threads = n_threads_,
+                                           .chat_template = *std::move(chat_template)},
+                                          engine, n_parallel);
   if (!session) return Propagate(session);
   return Loaded{std::move(*session), std::move(*sampling)};
 }
@@ -89,43 +64,6 @@ GenerateRequest GenerationOptions::Request(std::vector<Token> prompt,
   request.sampling = sampling;
   request.stop = stop_;
   return request;
-}
-
-Result<SamplingParams> GenerationOptions::Sampling(const GgufFile& file) const {
-  Result<SamplingParams> recommended = RecommendedSampling(file);
-  if (!recommended) return recommended;
-  SamplingParams params = std::move(*recommended);
-  Override(params.temperature, temperature_);
-  Override(params.top_k, top_k_);
-  Override(params.top_p, top_p_);
-  Override(params.min_p, min_p_);
-  Override(params.typical_p, typical_p_);
-  Override(params.repeat_last_n, repeat_last_n_);
-  Override(params.repeat_penalty, repeat_penalty_);
-  Override(params.presence_penalty, presence_penalty_);
-  Override(params.frequency_penalty, frequency_penalty_);
-  for (const std::string& text : logit_bias_) {
-    Result<std::pair<Token, float>> bias = ParseLogitBias(text);
-    if (!bias) return Propagate(bias);
-    params.logit_bias.push_back(*bias);
-  }
-  params.seed = seed_ >= 0 ? static_cast<uint64_t>(seed_) : std::random_device{}();
-  if (Status status = params.Validate(); !status) return Propagate(status);
-  return params;
-}
-
-Result<std::pair<Token, float>> ParseLogitBias(const std::string& text) {
-  const size_t sign = text.find_first_of("+-", 1);
-  if (sign != std::string::npos) {
-    const auto token = Parse<Token>(std::string_view(text).substr(0, sign));
-    // from_chars reads a minus sign, but no plus.
-    const auto bias =
-        Parse<float>(std::string_view(text).substr(text[sign] == '+' ? sign + 1 : sign));
-    if (token && *token >= 0 && bias) return std::pair(*token, *bias);
-  }
-  return Fail(ErrorCode::kInvalidArgument,
-              "--logit-bias '{}': expected a token id, a sign and a number, as 15+1.5 or 15-inf",
-              text);
 }
 
 }  // namespace quern

@@ -8,11 +8,8 @@
 
 namespace quern {
 
-Result<std::shared_ptr<const Model>> LoadModel(const GgufFile& file, LoadMode mode, int n_threads) {
+Result<std::shared_ptr<const Model>> LoadModel(const GgufFile& file, LoadOptions options) {
   ProgressBar bar;
-  LoadOptions options;
-  options.mode = mode;
-  options.n_threads = n_threads;
   options.progress = [&bar](double share) { bar.Show(share, "loading"); };
   return Model::Load(file, options);
 }

@@ -10,9 +10,8 @@
 
 namespace quern {
 
-/// `n_threads` 0: all CPUs allowed. Errors: those of Model::Load.
-Result<std::shared_ptr<const Model>> LoadModel(const GgufFile& file, LoadMode mode,
-                                               int n_threads = 0);
+/// Errors: those of Model::Load.
+Result<std::shared_ptr<const Model>> LoadModel(const GgufFile& file, LoadOptions options);
 
 /// Says on stderr when `n_ctx` is more than the model was trained for.
 void WarnOfLongContext(const HParams& hparams, size_t n_ctx);

@@ -63,6 +63,9 @@ class Serving {
   Result<int> Run() {
     Result<GgufFile> file = options_.model.Open();
     if (!file) return Propagate(file);
+    if (Status status = options_.Finish(*file); !status) return Propagate(status);
+    Result<std::optional<std::string>> chat_template = options_.chat_template.Source();
+    if (!chat_template) return Propagate(chat_template);
     Result<HParams> hparams = HParams::Load(*file);
     if (!hparams) return Propagate(hparams);
     options_.engine.n_ctx = ContextFor(*hparams, options_.n_ctx);
@@ -81,7 +84,9 @@ class Serving {
     accepting_ = std::thread([this] { server_->Run(); });
 
     Result<std::shared_ptr<const Model>> model =
-        LoadModel(*file, options_.load_mode, options_.engine.n_threads);
+        LoadModel(*file, {.mode = options_.load_mode,
+                          .n_threads = options_.engine.n_threads,
+                          .chat_template = *std::move(chat_template)});
     if (!model) return Propagate(model);
     Result<std::unique_ptr<Engine>> engine = Engine::Create(*model, options_.engine);
     if (!engine) return Propagate(engine);
@@ -145,7 +150,6 @@ class Serving {
 };
 
 Result<int> Serve(ServeOptions& options) {
-  if (Status status = options.Finish(); !status) return Propagate(status);
   Result<std::unique_ptr<RequestLog>> log = RequestLog::Open(options.log);
   if (!log) return Propagate(log);
   return Serving(options, **log).Run();

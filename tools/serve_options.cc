@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/sampling_defaults.h"
 #include "server/access_control.h"
 
 namespace quern {
@@ -33,6 +34,9 @@ void NameVariables(CLI::App* command) {
                                          {"--context-shift", "LLAMA_ARG_CONTEXT_SHIFT"},
                                          {"--no-slots", "LLAMA_ARG_NO_ENDPOINT_SLOTS"},
                                          {"--threads", "LLAMA_ARG_THREADS"},
+                                         {"--n-predict", "LLAMA_ARG_N_PREDICT"},
+                                         {"--chat-template", "LLAMA_ARG_CHAT_TEMPLATE"},
+                                         {"--chat-template-file", "LLAMA_ARG_CHAT_TEMPLATE_FILE"},
                                          {"--timeout", "LLAMA_ARG_TIMEOUT"}}) {
     command->get_option(option)->envname(variable);
     footer += fmt::format("\n  {} for {}", variable, option);
@@ -86,6 +90,15 @@ void ServeOptions::AddTo(CLI::App* command) {
   AddLoadOption(command, &load_mode);
   AddThreadsOption(command, &engine.n_threads);
   AddBatchSizeOption(command, &engine.chunk_tokens);
+  command
+      ->add_option("-n,--predict,--n-predict", n_predict,
+                   "Most tokens of an answer where a request sets none; -1: no limit (default; 16 "
+                   "for /v1/completions, as OpenAI has it)")
+      ->check(CLI::Range(int64_t{-1}, int64_t{1} << 31));
+  chat_template.AddTo(command);
+  sampling.AddTo(command,
+                 "what a request asks for, else as OpenAI has it, and for llama.cpp's endpoints as "
+                 "the model's file recommends");
   command->add_flag("--context-shift", http.answering.context_shift,
                     "Drop the older half of a full context and go on, rather than end the answer");
   AddChoice(command, "--pooling", &http.answering.pooling,
@@ -135,7 +148,19 @@ void ServeOptions::AddTo(CLI::App* command) {
   NameVariables(command);
 }
 
-Status ServeOptions::Finish() {
+Status ServeOptions::Finish(const GgufFile& file) {
+  AnswerDefaults& defaults = http.answering.defaults;
+  Result<SamplingParams> recommended = RecommendedSampling(file);
+  if (!recommended) return Propagate(recommended);
+  for (const auto& [params, base] : {std::pair{&defaults.native, &*recommended},
+                                     std::pair{&defaults.openai, &defaults.openai}}) {
+    Result<SamplingParams> over = sampling.Over(*base);
+    if (!over) return Propagate(over);
+    *params = *std::move(over);
+  }
+  defaults.seed = sampling.seed();
+  if (n_predict >= 0) defaults.max_tokens = static_cast<size_t>(n_predict);
+
   // A running answer's next token takes at most about twice as long while prompts are read, and a
   // request that is cancelled or comes is noticed within about a second.
   engine.max_stretch = 2;

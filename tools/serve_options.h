@@ -10,6 +10,7 @@
 #include "server/http_server.h"
 #include "server/request_log.h"
 #include "tools/model_argument.h"
+#include "tools/sampling_options.h"
 #include "tools/shared_options.h"
 
 namespace quern {
@@ -25,16 +26,21 @@ struct ServeOptions {
   size_t max_queue = 64;
   int drain_seconds = 30;
 
+  ChatTemplateOptions chat_template;
+
   // Read by Finish.
   CacheTypeOptions cache_type;
+  SamplingOptions sampling;
+  int64_t n_predict = -1;
   std::string api_key_file;
   std::optional<int> timeout_seconds;
   int queue_timeout_seconds = 600;
   bool no_slots = false;
 
   void AddTo(CLI::App* command);
-  /// Sets what follows from the options. Errors: those of files that they name.
-  Status Finish();
+  /// Sets what follows from the options and the model's `file`. Errors: those of files that they
+  /// name, and kInvalidArgument.
+  Status Finish(const GgufFile& file);
 };
 
 }  // namespace quern

@@ -10,10 +10,10 @@
 
 namespace quern {
 
-Result<Session> Session::Load(const GgufFile& file, LoadMode mode, EngineOptions options,
+Result<Session> Session::Load(const GgufFile& file, LoadOptions load, EngineOptions options,
                               size_t n_parallel) {
   const auto start = std::chrono::steady_clock::now();
-  Result<std::shared_ptr<const Model>> model = LoadModel(file, mode, options.n_threads);
+  Result<std::shared_ptr<const Model>> model = LoadModel(file, std::move(load));
   if (!model) return Propagate(model);
 
   const HParams& hparams = (*model)->hparams();

@@ -25,7 +25,7 @@ class Session {
  public:
   /// Loads the model, with a progress bar where it is packed. `options.n_ctx` is for one sequence,
   /// and there is room for `n_parallel`; more than the model was trained for is warned of.
-  static Result<Session> Load(const GgufFile& file, LoadMode mode, EngineOptions options,
+  static Result<Session> Load(const GgufFile& file, LoadOptions load, EngineOptions options,
                               size_t n_parallel = 1);
 
   const Model& model() const { return engine_->model(); }

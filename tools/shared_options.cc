@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
+
+#include "tools/read_text.h"
 
 namespace quern {
 namespace {
@@ -67,6 +70,25 @@ void CacheTypeOptions::AddTo(CLI::App* command) {
   add("--cache-type-k", types_.k,
       "Type of K in the KV cache: f16, bf16, f32 or q8_0 (default: f16; also -ctk)");
   add("--cache-type-v", types_.v, "Type of V in the KV cache, as for K (also -ctv)");
+}
+
+void ChatTemplateOptions::AddTo(CLI::App* command) {
+  CLI::Option* text = command->add_option("--chat-template", text_,
+                                          "Chat template to use instead of the model's, as Jinja");
+  text->check([](const std::string& value) {
+    return value.find('{') == std::string::npos
+               ? "'" + value + "' prints no message, expected the text of a Jinja template"
+               : std::string();
+  });
+  command->add_option("--chat-template-file", path_, "File with such a template")->excludes(text);
+}
+
+Result<std::optional<std::string>> ChatTemplateOptions::Source() const {
+  if (!text_.empty()) return text_;
+  if (path_.empty()) return std::nullopt;
+  Result<std::string> text = ReadText(path_);
+  if (!text) return Propagate(text);
+  return *std::move(text);
 }
 
 std::string_view NameOf(KvType type) {

@@ -45,6 +45,19 @@ class CacheTypeOptions {
   KvTypes types_;
 };
 
+/// --chat-template and --chat-template-file.
+class ChatTemplateOptions {
+ public:
+  void AddTo(CLI::App* command);
+
+  /// The template's text; none: the model's own. Errors: those of reading the file.
+  Result<std::optional<std::string>> Source() const;
+
+ private:
+  std::string text_;
+  std::string path_;
+};
+
 /// "f16", as on the command line.
 std::string_view NameOf(KvType type);
 

@@ -16,7 +16,7 @@ void ValidationOptions::AddTo(CLI::App* command) {
 Result<ValidationModel> ValidationOptions::Load(size_t n_ctx) const {
   auto file = model_.Open();
   if (!file) return Propagate(file);
-  auto model = LoadModel(*file, load_mode_, n_threads_);
+  auto model = LoadModel(*file, {.mode = load_mode_, .n_threads = n_threads_});
   if (!model) return Propagate(model);
   LogitsOptions options;
   options.n_ctx = n_ctx;

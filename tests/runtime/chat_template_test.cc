@@ -115,11 +115,16 @@ TEST(ChatTemplate, OfAFile) {
   auto loaded = ChatTemplate::Load(file.file());
   ASSERT_TRUE(loaded) << loaded.error().message;
   EXPECT_EQ(loaded->Render({}, false).value(), "<s>x</s>");
+  loaded = ChatTemplate::Load(file.file(), "{{ bos_token }}mine");
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_EQ(loaded->Render({}, true).value(), "<s>mine");
 
   VocabularyFile without("llama");
   EXPECT_EQ(ChatTemplate::Load(without.Add("a").file()).error().code, ErrorCode::kNotFound);
   VocabularyFile broken("llama");
   broken.Add("a").writer().SetString("tokenizer.chat_template", "{% if %}");
+  EXPECT_EQ(ChatTemplate::Load(broken.file(), "{{").error().code, ErrorCode::kUnsupported)
+      << "one that was asked for is parsed at once";
   loaded = ChatTemplate::Load(broken.file());
   ASSERT_TRUE(loaded) << "only rendering needs a template that parses";
   auto text = loaded->Render({}, false);

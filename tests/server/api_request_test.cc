@@ -96,6 +96,33 @@ TEST(ApiRequest, DefaultsAreThoseOfEachApi) {
   EXPECT_EQ(native.generate.sampling.temperature, SamplingParams().temperature);
 }
 
+TEST(ApiRequest, TheServersDefaultsStandInForFields) {
+  AnswerDefaults defaults;
+  defaults.native.temperature = 0.25F;
+  defaults.openai.temperature = 0.5F;
+  defaults.openai.logit_bias = {{3, 1.0F}};
+  defaults.max_tokens = 9;
+  defaults.seed = 11;
+  const auto native = ParseApiRequest(ApiKind::kNative, R"({"prompt": "a"})", defaults);
+  ASSERT_TRUE(native);
+  EXPECT_EQ(native->generate.sampling.temperature, 0.25F);
+  EXPECT_EQ(native->generate.sampling.seed, 11U);
+  const std::string prompt = R"({"prompt": "a")";
+  const auto silent = ParseApiRequest(ApiKind::kCompletion, prompt + "}", defaults);
+  ASSERT_TRUE(silent);
+  EXPECT_EQ(silent->generate.sampling.temperature, 0.5F);
+  EXPECT_EQ(silent->generate.max_tokens, 9U);
+  const auto other = ParseApiRequest(
+      ApiKind::kCompletion,
+      prompt + R"(, "temperature": 2, "max_tokens": 4, "seed": 5, "logit_bias": {"4": 2}})",
+      defaults);
+  ASSERT_TRUE(other);
+  EXPECT_EQ(other->generate.sampling.temperature, 2.0F);
+  EXPECT_EQ(other->generate.max_tokens, 4U);
+  EXPECT_EQ(other->generate.sampling.seed, 5U);
+  EXPECT_THAT(other->generate.sampling.logit_bias, ElementsAre(Pair(3, 1.0F), Pair(4, 2.0F)));
+}
+
 TEST(ApiRequest, ReadsLlamaCppsFields) {
   const ApiRequest request =
       Parsed(ApiKind::kNative,

@@ -240,7 +240,7 @@ TEST_F(BadRequests, HeadsAndFraming) {
   ExpectError(Ask(post + "Transfer-Encoding: chunked\r\n\r\nf\r\n{\"prompt\": \"a\"}\r\n"), 400);
   ExpectError(Ask(post + "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n"), 400);
   ExpectError(
-      Ask("DELETE /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"), 404);
+      Ask("DELETE /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"), 405);
   ExpectError(Ask("GET /%00 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"), 404);
   ExpectError(Ask("GET /../../etc/passwd HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
               404);

@@ -101,6 +101,13 @@ TEST(HttpServer, ErrorsAreJsonWithTheRightStatus) {
   EXPECT_EQ(missing->status, 404);
   EXPECT_EQ(Json::parse(missing->body)["error"]["message"], "no GET /nothing here");
 
+  const auto not_post = serving.client().Get("/v1/completions");
+  ASSERT_TRUE(not_post);
+  EXPECT_EQ(not_post->status, 405);
+  EXPECT_EQ(not_post->get_header_value("Allow"), "POST");
+  EXPECT_EQ(Json::parse(not_post->body)["error"]["message"],
+            "/v1/completions takes POST, not GET");
+
   const auto bad = serving.Post("/v1/completions", "{");
   ASSERT_TRUE(bad);
   EXPECT_EQ(bad->status, 400);

@@ -58,7 +58,10 @@ TEST_F(ModelEndpointsTest, TellsOfTheModel) {
   EXPECT_EQ(models["id"], "demo");
   EXPECT_EQ(models["meta"]["n_ctx"], 99);
   EXPECT_GT(models["meta"]["n_params"], 1000000);
-  const Json props = PropsJson(*model_, info_, "1.2.3");
+  SamplingParams sampling;
+  sampling.top_k = 17;
+  const Json props = PropsJson(*model_, info_, sampling, "1.2.3");
+  EXPECT_EQ(props["default_generation_settings"]["params"]["top_k"], 17);
   EXPECT_EQ(props["default_generation_settings"]["n_ctx"], 99);
   EXPECT_EQ(props["total_slots"], 3);
   EXPECT_THAT(props["chat_template"].get<std::string>(), HasSubstr("messages"));

@@ -2,23 +2,12 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
+#include <vector>
 
 #include "tools/commands.h"
 
 namespace quern {
 namespace {
-
-TEST(LogitBias, IsATokenASignAndANumber) {
-  EXPECT_EQ(*ParseLogitBias("15+1.5"), (std::pair<Token, float>(15, 1.5F)));
-  EXPECT_EQ(*ParseLogitBias("0-1"), (std::pair<Token, float>(0, -1.0F)));
-  EXPECT_EQ(*ParseLogitBias("7-inf"), (std::pair<Token, float>(7, -INFINITY)));
-  for (const char* bad : {"", "15", "+1", "x+1", "15+", "15+x", "-1+2", "15 +1", "1+2+3"}) {
-    const auto bias = ParseLogitBias(bad);
-    ASSERT_FALSE(bias) << bad;
-    EXPECT_EQ(bias.error().code, ErrorCode::kInvalidArgument);
-  }
-}
 
 TEST(GenerationOptions, BadValuesAreUsageErrors) {
   const std::vector<std::vector<const char*>> usages = {

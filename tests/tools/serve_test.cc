@@ -57,6 +57,11 @@ TEST(Serve, OriginsAreChecked) {
   ExpectError(RunCommand({"serve", "--cors-origins", "http://a,b"}), "the origin 'b' is none");
 }
 
+TEST(Serve, SamplingIsChecked) {
+  ExpectError(RunCommand({"serve", "--temp", "-1"}), "temperature");
+  ExpectError(RunCommand({"serve", "--logit-bias", "x"}), "--logit-bias 'x'");
+}
+
 TEST(Serve, TimeoutsAreChecked) { ExpectError(RunCommand({"serve", "-to", "0"}), "--timeout"); }
 
 TEST(Serve, VariablesStandInForOptions) {
@@ -73,6 +78,9 @@ TEST(Serve, VariablesStandInForOptions) {
         {"LLAMA_ARG_CORS_ORIGINS", "http://a,b", "the origin 'b' is none"},
         {"LLAMA_ARG_CTX_SIZE", "-1", "-1"},
         {"LLAMA_ARG_THREADS", "0", "0"},
+        {"LLAMA_ARG_N_PREDICT", "-5", "-5"},
+        {"LLAMA_ARG_CHAT_TEMPLATE", "chatml", "'chatml' prints no message"},
+        {"LLAMA_ARG_CHAT_TEMPLATE_FILE", "/nowhere", "/nowhere"},
         {"LLAMA_ARG_TIMEOUT", "x", "x"}}) {
     const Variable variable(name, value);
     ExpectError(RunCommand({"serve"}), message);
