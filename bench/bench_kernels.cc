@@ -109,7 +109,7 @@ double BestTime(int n_threads, const std::function<void(int)>& run) {
 
 /// Measured beside each benchmark, as a shared machine's speed drifts.
 void MeasureLimits(const benchmark::State& state) {
-  static const Memory stream(kStreamBytes);
+  static const Memory kStream(kStreamBytes);
   constexpr size_t kRounds = 100000;  // some ms
   const int n_threads = state.threads();
   const size_t share = kStreamBytes / static_cast<size_t>(n_threads) / 1024 * 1024;
@@ -118,7 +118,7 @@ void MeasureLimits(const benchmark::State& state) {
     return n_ops / BestTime(n_threads, [&](int) { multiply(); });
   };
   const double read_seconds = BestTime(n_threads, [&](int thread) {
-    const std::byte* from = stream.data() + share * static_cast<size_t>(thread);
+    const std::byte* from = kStream.data() + share * static_cast<size_t>(thread);
     benchmark::DoNotOptimize(ReadAll(from, share));
   });
   limits.bytes = static_cast<double>(share) * n_threads / read_seconds;

@@ -70,8 +70,8 @@ float MultiplyFloatsOnTarget(size_t n) {
   for (size_t i = 0; i < n; ++i) {
     asm volatile("" : : "r"(w), "r"(x) : "memory");
     HWY_UNROLL(8)
-    for (size_t step = 0; step < kStepGroups; ++step) {
-      const VF each = hn::Set(DF(), x[step]);
+    for (const float value : x) {
+      const VF each = hn::Set(DF(), value);
       HWY_UNROLL(10)
       for (size_t k = 0; k < kFloatSums; ++k) {
         sums[k] = hn::MulAdd(each, hn::Load(DF(), w + k * kLanes), sums[k]);

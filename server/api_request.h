@@ -33,8 +33,8 @@ SamplingParams OpenAiSampling();
 
 /// What holds where a request says nothing.
 struct AnswerDefaults {
-  SamplingParams native;                      ///< of llama.cpp's endpoints
-  SamplingParams openai = OpenAiSampling();   ///< of OpenAI's, whose clients expect it
+  SamplingParams native;                            ///< of llama.cpp's endpoints
+  SamplingParams openai = OpenAiSampling();         ///< of OpenAI's, whose clients expect it
   std::optional<size_t> max_tokens = std::nullopt;  ///< none: no limit, of kCompletion 16
   std::optional<uint64_t> seed = std::nullopt;      ///< none: another each time
 };

@@ -75,7 +75,7 @@ struct HttpServer::Impl {
   Metrics metrics;
   GuardedServer server;
   std::unordered_map<std::string, const char*> allowed_methods;  ///< of each path
-  std::optional<AccessControl> access;  ///< from Bind on, as the next
+  std::optional<AccessControl> access;                           ///< from Bind on, as the next
   std::optional<Cors> cors;
   std::unique_ptr<Answering> loaded;       ///< behind the next
   std::atomic<Answering*> ready{nullptr};  ///< null while the model is being loaded

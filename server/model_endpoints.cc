@@ -47,16 +47,16 @@ Json PropsJson(const Model& model, const ModelInfo& info, const SamplingParams& 
                std::string_view version) {
   const Tokenizer& tokenizer = model.tokenizer();
   const ChatTemplate* chat_template = model.chat_template();
-  return {{"default_generation_settings",
-           {{"n_ctx", info.n_ctx}, {"params", SamplingJson(sampling)}}},
-          {"total_slots", info.n_slots},
-          {"model_alias", info.id},
-          {"model_path", info.path},
-          {"modalities", {{"vision", false}, {"audio", false}}},
-          {"chat_template", chat_template != nullptr ? chat_template->source() : ""},
-          {"bos_token", TokenText(tokenizer, tokenizer.bos())},
-          {"eos_token", TokenText(tokenizer, tokenizer.eos())},
-          {"build_info", version}};
+  return {
+      {"default_generation_settings", {{"n_ctx", info.n_ctx}, {"params", SamplingJson(sampling)}}},
+      {"total_slots", info.n_slots},
+      {"model_alias", info.id},
+      {"model_path", info.path},
+      {"modalities", {{"vision", false}, {"audio", false}}},
+      {"chat_template", chat_template != nullptr ? chat_template->source() : ""},
+      {"bos_token", TokenText(tokenizer, tokenizer.bos())},
+      {"eos_token", TokenText(tokenizer, tokenizer.eos())},
+      {"build_info", version}};
 }
 
 Json SlotsJson(const EngineStatus& status, const ModelInfo& info) {

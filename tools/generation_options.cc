@@ -47,11 +47,10 @@ Result<GenerationOptions::Loaded> GenerationOptions::Load(size_t n_parallel) con
   engine.n_ctx = ContextFor(*hparams, n_ctx_);
   Result<std::optional<std::string>> chat_template = chat_template_.Source();
   if (!chat_template) return Propagate(chat_template);
-  Result<Session> session = Session::Load(*file,
-                                          {.mode = load_mode_,
-                                           .n_threads = n_threads_,
-                                           .chat_template = *std::move(chat_template)},
-                                          engine, n_parallel);
+  Result<Session> session = Session::Load(
+      *file,
+      {.mode = load_mode_, .n_threads = n_threads_, .chat_template = *std::move(chat_template)},
+      engine, n_parallel);
   if (!session) return Propagate(session);
   return Loaded{std::move(*session), std::move(*sampling)};
 }

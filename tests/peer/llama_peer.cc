@@ -410,8 +410,7 @@ class Stopwatch {
 
 // Answers each line of stdin with a line of JSON: "prompt TOKENS" and "decode TOKENS SEQUENCES".
 // The size of the context is each sequence's.
-void RunBench(const ModelOptions& model_options, const ContextOptions& one_sequence,
-              size_t depth) {
+void RunBench(const ModelOptions& model_options, const ContextOptions& one_sequence, size_t depth) {
   const auto start = Clock::now();
   const ModelPtr model = LoadModel(model_options);
   const double load_seconds = SecondsSince(start);

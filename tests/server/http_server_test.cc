@@ -105,8 +105,7 @@ TEST(HttpServer, ErrorsAreJsonWithTheRightStatus) {
   ASSERT_TRUE(not_post);
   EXPECT_EQ(not_post->status, 405);
   EXPECT_EQ(not_post->get_header_value("Allow"), "POST");
-  EXPECT_EQ(Json::parse(not_post->body)["error"]["message"],
-            "/v1/completions takes POST, not GET");
+  EXPECT_EQ(Json::parse(not_post->body)["error"]["message"], "/v1/completions takes POST, not GET");
 
   const auto bad = serving.Post("/v1/completions", "{");
   ASSERT_TRUE(bad);

@@ -83,9 +83,9 @@ TEST(Bench, ShowsWhereTheTimeGoes) {
 
 TEST(Bench, TakesTurnsByItsInput) {
   const testing::TinyModel model{SyntheticModel{}};
-  const std::vector<std::string> arguments = {"bench", "-p", "4",       "-n", "2",     "-r",
-                                              "1",     "-o", "jsonl",   "-d", "0,16",  "--turns",
-                                              model.path()};
+  const std::vector<std::string> arguments = {"bench", "-p",      "4",         "-n",    "2",
+                                              "-r",    "1",       "-o",        "jsonl", "-d",
+                                              "0,16",  "--turns", model.path()};
   const Outcome lines = RunCommand(arguments, "3\n0\n3\n");
   ASSERT_EQ(lines.exit_code, 0) << lines.err;
   std::istringstream text(lines.out);
