@@ -144,10 +144,10 @@ void InferenceThread::OnEvent(const Ticket* ticket, const GenerateEvent& event) 
     }
     running->last_token = now;
   }
+  // Its place is free before its client can know that it has ended, and ask for the next.
+  if (event.finished) n_active_.fetch_sub(1);
   running->ticket->events->Put({running->ticket->index, event});
-  if (!event.finished) return;
-  n_active_.fetch_sub(1);
-  running_.erase(running);
+  if (event.finished) running_.erase(running);
 }
 
 void InferenceThread::Publish() {
