@@ -7,32 +7,19 @@ import {execFileSync} from 'node:child_process';
 import {availableParallelism} from 'node:os';
 import {dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
-import {parseArgs} from 'node:util';
-
-function fail(message) {
-  console.error(`error: ${message}`);
-  process.exit(2);
-}
+import {fail, printTable, readOptions, wholeNumber} from './measuring.mjs';
 
 function readArguments() {
-  const option = (fallback, short) => ({type: 'string', default: String(fallback), ...(short && {short})});
-  const options = {threads: option(4, 't'), tokens: option(50, 'n'), rounds: option(5, 'r'), expect: option(8)};
-  let parsed;
-  try {
-    parsed = parseArgs({options, allowPositionals: true});
-  } catch (error) {
-    fail(error.message);
-  }
-  if (parsed.positionals.length !== 1) fail('one MODEL.gguf is needed');
-  const values = {model: parsed.positionals[0], expect: Number(parsed.values.expect)};
-  if (!(values.expect > 0)) fail(`--expect is '${parsed.values.expect}', expected a number above 0`);
-  for (const name of ['threads', 'tokens', 'rounds']) {
-    if (!/^[1-9][0-9]*$/.test(parsed.values[name])) {
-      fail(`--${name} is '${parsed.values[name]}', expected a whole number of at least 1`);
-    }
-    values[name] = Number(parsed.values[name]);
-  }
-  return values;
+  const {values, positionals} = readOptions({threads: ['t', 4], tokens: ['n', 50], rounds: ['r', 5], expect: ['', 8]});
+  if (positionals.length !== 1) fail('one MODEL.gguf is needed');
+  const expect = Number(values.expect);
+  if (!(expect > 0)) fail(`--expect is '${values.expect}', expected a number above 0`);
+  return {
+    model: positionals[0], expect,
+    threads: wholeNumber('threads', values.threads, 1),
+    tokens: wholeNumber('tokens', values.tokens, 1),
+    rounds: wholeNumber('rounds', values.rounds, 1),
+  };
 }
 
 /** A row of `quern bench` for each number of threads up to `mostThreads`. */
@@ -69,12 +56,10 @@ function predict(rows, threads) {
 
 const settings = readArguments();
 const rows = measure(settings, Math.min(settings.threads, availableParallelism()));
-console.log('| threads | reading memory, GB/s | limit, tok/s | decode, tok/s | of the limit |');
-console.log('|---:|---:|---:|---:|---:|');
-for (const row of rows) {
-  console.log(`| ${row.threads} | ${(row.readBytes / 1e9).toFixed(1)} | ${row.limit.toFixed(2)} | ` +
-    `${row.rate.toFixed(2)} | ${(100 * row.rate / row.limit).toFixed(0)}% |`);
-}
+printTable(['threads', 'reading memory, GB/s', 'limit, tok/s', 'decode, tok/s', 'of the limit'], rows.map((row) => [
+  row.threads, (row.readBytes / 1e9).toFixed(1), row.limit.toFixed(2), row.rate.toFixed(2),
+  `${(100 * row.rate / row.limit).toFixed(0)}%`,
+]), /*numbersOnly=*/ true);
 console.log();
 for (const threads of [4, 8]) console.log(`${threads} threads: ${predict(rows, threads)} tok/s`);
 const {threads, rate, limit} = rows.at(-1);

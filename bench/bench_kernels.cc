@@ -18,7 +18,6 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -92,19 +91,14 @@ struct Limits {
 };
 Limits limits;
 
-/// Seconds that `run` takes on as many threads, each with its number; the best of three times.
-double BestTime(int n_threads, const std::function<void(int)>& run) {
-  double best = 1e9;
-  for (int pass = 0; pass < 3; ++pass) {
+/// Seconds that as many threads take to run `work`, each with its number; the best of three times.
+double BestTimeOf(int n_threads, const std::function<void(int)>& work) {
+  return BestTime([&] {
     std::vector<std::thread> threads;
-    const auto start = std::chrono::steady_clock::now();
-    for (int i = 1; i < n_threads; ++i) threads.emplace_back(run, i);
-    run(0);
+    for (int i = 1; i < n_threads; ++i) threads.emplace_back(work, i);
+    work(0);
     for (std::thread& thread : threads) thread.join();
-    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
-    best = std::min(best, time.count());
-  }
-  return best;
+  });
 }
 
 /// Measured beside each benchmark, as a shared machine's speed drifts.
@@ -115,9 +109,9 @@ void MeasureLimits(const benchmark::State& state) {
   const size_t share = kStreamBytes / static_cast<size_t>(n_threads) / 1024 * 1024;
   const auto rate = [&](size_t products, const std::function<void()>& multiply) {
     const double n_ops = 2.0 * static_cast<double>(kRounds * products) * n_threads;
-    return n_ops / BestTime(n_threads, [&](int) { multiply(); });
+    return n_ops / BestTimeOf(n_threads, [&](int) { multiply(); });
   };
-  const double read_seconds = BestTime(n_threads, [&](int thread) {
+  const double read_seconds = BestTimeOf(n_threads, [&](int thread) {
     const std::byte* from = kStream.data() + share * static_cast<size_t>(thread);
     benchmark::DoNotOptimize(ReadAll(from, share));
   });

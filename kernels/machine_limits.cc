@@ -1,7 +1,9 @@
 #include "kernels/machine_limits.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
+#include <limits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/machine_limits.cc"
@@ -98,6 +100,17 @@ HWY_EXPORT(MultiplyBytesOnTarget);
 HWY_EXPORT(ProductsPerRoundOnTarget);
 HWY_EXPORT(MultiplyFloatsOnTarget);
 HWY_EXPORT(FloatProductsPerRoundOnTarget);
+
+double BestTime(const std::function<void()>& run) {
+  double best = std::numeric_limits<double>::infinity();
+  for (int pass = 0; pass < 3; ++pass) {
+    const auto start = std::chrono::steady_clock::now();
+    run();
+    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
+    best = std::min(best, time.count());
+  }
+  return best;
+}
 
 uint64_t ReadAll(const std::byte* bytes, size_t n_bytes) {
   return HWY_DYNAMIC_DISPATCH(ReadAllOnTarget)(bytes, n_bytes);

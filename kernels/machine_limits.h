@@ -3,8 +3,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 
 namespace quern {
+
+/// Seconds of the fastest of three times that `run` is called: the others were disturbed.
+double BestTime(const std::function<void()>& run);
 
 /// Reads `n_bytes` (a multiple of 1024) at `bytes`, 64-byte aligned, and does next to nothing with
 /// them. Returns a value that depends on all of them.

@@ -170,6 +170,7 @@ void AddBatchCommand(Commands& commands) {
                    "Requests that run at a time (default: 16; also -np)")
       ->check(CLI::Range(1, 4096));
   options->generation.AddTo(command);
+  options->generation.AddChatTemplateTo(command);
 }
 
 }  // namespace quern

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <functional>
 #include <utility>
 
 #include "kernels/machine_limits.h"
@@ -17,18 +16,6 @@ using Clock = std::chrono::steady_clock;
 
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-/// Seconds of the fastest of three times.
-double BestTime(const std::function<void()>& run) {
-  double best = 0;
-  for (int pass = 0; pass < 3; ++pass) {
-    const Clock::time_point start = Clock::now();
-    run();
-    const double seconds = SecondsSince(start);
-    if (pass == 0 || seconds < best) best = seconds;
-  }
-  return best;
 }
 
 }  // namespace

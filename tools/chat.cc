@@ -237,6 +237,7 @@ void AddChatCommand(Commands& commands) {
   command->add_option("--system-prompt", options->system, "System prompt (also -sys)");
   command->add_flag("--single-turn", options->single_turn, "Leave after one answer (also -st)");
   options->generation.AddTo(command);
+  options->generation.AddChatTemplateTo(command);
   command->add_flag("-v,--verbose", options->verbose, "Print times to stderr after each answer");
 }
 

@@ -25,7 +25,6 @@ void GenerationOptions::AddTo(CLI::App* command) {
   AddLoadOption(command, &load_mode_);
   AddBatchSizeOption(command, &batch_size_);
   cache_type_.AddTo(command);
-  chat_template_.AddTo(command);
   sampling_.AddTo(command, "as the model's file recommends");
 }
 

@@ -23,6 +23,8 @@ class GenerationOptions {
   explicit GenerationOptions(size_t batch_size = 512) : batch_size_(batch_size) {}
 
   void AddTo(CLI::App* command);
+  /// For commands that answer conversations.
+  void AddChatTemplateTo(CLI::App* command) { chat_template_.AddTo(command); }
 
   struct Loaded {
     Session session;

@@ -97,8 +97,8 @@ void ServeOptions::AddTo(CLI::App* command) {
       ->check(CLI::Range(int64_t{-1}, int64_t{1} << 31));
   chat_template.AddTo(command);
   sampling.AddTo(command,
-                 "what a request asks for, else as OpenAI has it, and for llama.cpp's endpoints as "
-                 "the model's file recommends");
+                 "OpenAI's, and for llama.cpp's endpoints as the model's file recommends; what a "
+                 "request sets goes first");
   command->add_flag("--context-shift", http.answering.context_shift,
                     "Drop the older half of a full context and go on, rather than end the answer");
   AddChoice(command, "--pooling", &http.answering.pooling,
@@ -152,9 +152,9 @@ Status ServeOptions::Finish(const GgufFile& file) {
   AnswerDefaults& defaults = http.answering.defaults;
   Result<SamplingParams> recommended = RecommendedSampling(file);
   if (!recommended) return Propagate(recommended);
-  for (const auto& [params, base] : {std::pair{&defaults.native, &*recommended},
-                                     std::pair{&defaults.openai, &defaults.openai}}) {
-    Result<SamplingParams> over = sampling.Over(*base);
+  defaults.native = *std::move(recommended);
+  for (SamplingParams* params : {&defaults.native, &defaults.openai}) {
+    Result<SamplingParams> over = sampling.Over(*params);
     if (!over) return Propagate(over);
     *params = *std::move(over);
   }

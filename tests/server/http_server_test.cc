@@ -313,7 +313,7 @@ TEST(HttpServer, ARequestThatWaitsTooLongIsTurnedAway) {
         serving.Post("/v1/completions", std::string(kSum) + R"(, "stream": )" + stream + "}");
     ASSERT_TRUE(response);
     EXPECT_EQ(response->status, 503);
-    EXPECT_THAT(response->body, HasSubstr("the request waited 1"));
+    EXPECT_THAT(response->body, HasSubstr("the request waited 1 s in the queue"));
     EXPECT_TRUE(Holds(serving.inference(), 1));
   }
   serving.Stop(std::chrono::milliseconds(0));
