@@ -52,6 +52,7 @@ Result<std::vector<std::shared_ptr<Ticket>>> InferenceThread::Submit(
   {
     const std::lock_guard lock(mutex_);
     arrivals_.insert(arrivals_.end(), tickets.begin(), tickets.end());
+    stall_.Begin(Clock::now());
   }
   work_.notify_one();
   return tickets;
@@ -78,6 +79,11 @@ EngineStatus InferenceThread::status() const {
     status.requests.push_back({.prompt_tokens = ticket->request.prompt.size()});
   }
   return status;
+}
+
+std::chrono::steady_clock::duration InferenceThread::stalled() const {
+  const std::lock_guard lock(mutex_);
+  return stall_.Stalled(Clock::now());
 }
 
 void InferenceThread::Loop() {
@@ -109,8 +115,12 @@ bool InferenceThread::TakeArrivals(bool busy) {
   std::vector<std::shared_ptr<Ticket>> arrivals;
   {
     std::unique_lock lock(mutex_);
-    if (!busy) work_.wait(lock, [&] { return stopping_ || !arrivals_.empty(); });
+    if (!busy) {
+      if (arrivals_.empty()) stall_.Rest();
+      work_.wait(lock, [&] { return stopping_ || !arrivals_.empty(); });
+    }
     if (stopping_) return false;
+    stall_.Progress(Clock::now());
     // Monitors find them in the line at once, whatever the coming step takes.
     for (const std::shared_ptr<Ticket>& ticket : arrivals_) {
       status_.requests.push_back({.prompt_tokens = ticket->request.prompt.size()});

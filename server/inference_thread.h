@@ -15,6 +15,7 @@
 #include "gguf/result.h"
 #include "runtime/engine.h"
 #include "server/event_queue.h"
+#include "server/stall_timer.h"
 
 namespace quern {
 
@@ -57,6 +58,9 @@ class InferenceThread {
   /// What the engine held after its last step, and what has arrived since. Any thread; does not
   /// wait for a step.
   EngineStatus status() const;
+  /// For how long it has not come round to what there is to do; a step takes about a second at
+  /// most. Zero while there is nothing. Any thread.
+  std::chrono::steady_clock::duration stalled() const;
   /// Whether it takes no more requests.
   bool closed() const { return closed_; }
   /// Answers handed over and not yet finished.
@@ -90,6 +94,7 @@ class InferenceThread {
   std::condition_variable work_;
   std::vector<std::shared_ptr<Ticket>> arrivals_;  ///< under mutex_
   bool stopping_ = false;                          ///< under mutex_
+  StallTimer stall_;                               ///< under mutex_
   EngineStatus status_;                            ///< under mutex_
   std::vector<Running> running_;                   ///< of the inference thread alone
   std::thread thread_;

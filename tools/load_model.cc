@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <utility>
 
 #include "tools/progress_bar.h"
 
@@ -10,7 +11,10 @@ namespace quern {
 
 Result<std::shared_ptr<const Model>> LoadModel(const GgufFile& file, LoadOptions options) {
   ProgressBar bar;
-  options.progress = [&bar](double share) { bar.Show(share, "loading"); };
+  options.progress = [&bar, also = std::move(options.progress)](double share) {
+    bar.Show(share, "loading");
+    if (also) also(share);
+  };
   return Model::Load(file, options);
 }
 

@@ -10,7 +10,7 @@
 
 namespace quern {
 
-/// Errors: those of Model::Load.
+/// options.progress is told too. Errors: those of Model::Load.
 Result<std::shared_ptr<const Model>> LoadModel(const GgufFile& file, LoadOptions options);
 
 /// Says on stderr when `n_ctx` is more than the model was trained for.

@@ -21,6 +21,8 @@
 #include "tools/load_model.h"
 #include "tools/memory_plan.h"
 #include "tools/serve_options.h"
+#include "tools/service_notifier.h"
+#include "tools/service_watchdog.h"
 
 namespace quern {
 namespace {
@@ -48,10 +50,17 @@ class StopSignals {
   }
 };
 
+/// What a service manager is told while the model is loaded: seconds that one tensor may take, from
+/// a slow disk.
+constexpr std::chrono::seconds kLoadPatience{300};
+
 /// A server that accepts from the beginning and says that it is loading until there is a model.
 class Serving {
  public:
-  Serving(ServeOptions& options, RequestLog& log) : options_(options), log_(log) {}
+  /// `watchdog`: interval in which the service manager wants to hear; zero: it does not.
+  Serving(ServeOptions& options, RequestLog& log, const ServiceNotifier& notifier,
+          std::chrono::microseconds watchdog)
+      : options_(options), log_(log), notifier_(notifier), watchdog_(watchdog) {}
   ~Serving() {
     if (!accepting_.joinable()) return;
     server_->Stop(std::chrono::seconds(0));
@@ -83,10 +92,12 @@ class Serving {
     if (!port) return Propagate(port);
     accepting_ = std::thread([this] { server_->Run(); });
 
+    NotifyLoading(*file, 0);
     Result<std::shared_ptr<const Model>> model =
         LoadModel(*file, {.mode = options_.load_mode,
                           .n_threads = options_.engine.n_threads,
-                          .chat_template = *std::move(chat_template)});
+                          .chat_template = *std::move(chat_template),
+                          .progress = [&](double share) { NotifyLoading(*file, share); }});
     if (!model) return Propagate(model);
     Result<std::unique_ptr<Engine>> engine = Engine::Create(*model, options_.engine);
     if (!engine) return Propagate(engine);
@@ -101,7 +112,10 @@ class Serving {
     PrintStart(info, *plan, *port);
     log_.Write(LogLevel::kInfo, "listening",
                {{"host", options_.http.host}, {"port", *port}, {"model", info.id}});
+    notifier_.Ready(fmt::format("{} at {}", info.id, Url(*port)));
+    const ServiceWatchdog watchdog(notifier_, watchdog_, [this] { return inference_->stalled(); });
     StopSignals::Wait();
+    notifier_.Stopping(fmt::format("Answers under way have {} s to end", options_.drain_seconds));
     log_.Write(LogLevel::kInfo, "stopping", {{"drain_seconds", options_.drain_seconds}});
     server_->Stop(std::chrono::seconds(options_.drain_seconds));
     accepting_.join();
@@ -121,10 +135,21 @@ class Serving {
     return info;
   }
 
-  void PrintStart(const ModelInfo& info, const MemoryPlan& plan, int port) const {
+  /// Once for every percent.
+  void NotifyLoading(const GgufFile& file, double share) {
+    const int percent = static_cast<int>(100 * share);
+    if (std::exchange(percent_loaded_, percent) == percent) return;
+    notifier_.Starting(fmt::format("Loading {}: {}%", file.name(), percent), kLoadPatience);
+  }
+
+  std::string Url(int port) const {
     const std::string& host = options_.http.host;
     const bool is_ipv6 = host.find(':') != std::string::npos;
-    const std::string url = fmt::format("http://{}:{}", is_ipv6 ? "[" + host + "]" : host, port);
+    return fmt::format("http://{}:{}", is_ipv6 ? "[" + host + "]" : host, port);
+  }
+
+  void PrintStart(const ModelInfo& info, const MemoryPlan& plan, int port) const {
+    const std::string url = Url(port);
     const EngineOptions& engine = inference_->options();
     fmt::print("model    {}\n", info.id);
     fmt::print("context  {} tokens a request, {} requests together, {} tokens in the KV cache\n",
@@ -144,6 +169,9 @@ class Serving {
 
   ServeOptions& options_;
   RequestLog& log_;
+  const ServiceNotifier& notifier_;
+  std::chrono::microseconds watchdog_;
+  int percent_loaded_ = -1;
   std::unique_ptr<HttpServer> server_;
   std::unique_ptr<InferenceThread> inference_;  ///< goes before the server, whose metrics it feeds
   std::thread accepting_;
@@ -152,7 +180,11 @@ class Serving {
 Result<int> Serve(ServeOptions& options) {
   Result<std::unique_ptr<RequestLog>> log = RequestLog::Open(options.log);
   if (!log) return Propagate(log);
-  return Serving(options, **log).Run();
+  Result<std::unique_ptr<ServiceNotifier>> notifier = ServiceNotifier::FromEnvironment();
+  if (!notifier) return Propagate(notifier);
+  Result<std::chrono::microseconds> watchdog = WatchdogInterval();
+  if (!watchdog) return Propagate(watchdog);
+  return Serving(options, **log, **notifier, *watchdog).Run();
 }
 
 }  // namespace

@@ -2,13 +2,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <fstream>
 #include <string>
 #include <tuple>
 
 #include "tests/testing/run_command.h"
 #include "tests/testing/temp_dir.h"
+#include "tests/testing/variable.h"
 
 namespace quern {
 namespace {
@@ -16,20 +16,7 @@ namespace {
 using ::testing::HasSubstr;
 using testing::Outcome;
 using testing::RunCommand;
-
-/// An environment variable that is set for a while.
-class Variable {
- public:
-  Variable(const char* name, const std::string& value) : name_(name) {
-    setenv(name, value.c_str(), 1);
-  }
-  ~Variable() { unsetenv(name_); }
-  Variable(const Variable&) = delete;
-  Variable& operator=(const Variable&) = delete;
-
- private:
-  const char* name_;
-};
+using testing::Variable;
 
 void ExpectError(const Outcome& outcome, const std::string& message) {
   EXPECT_NE(outcome.exit_code, 0);
