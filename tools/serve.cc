@@ -19,7 +19,6 @@
 #include "tools/commands.h"
 #include "tools/format_number.h"
 #include "tools/load_model.h"
-#include "tools/memory_plan.h"
 #include "tools/serve_options.h"
 #include "tools/service_notifier.h"
 #include "tools/service_watchdog.h"
@@ -77,15 +76,8 @@ class Serving {
     if (!chat_template) return Propagate(chat_template);
     Result<HParams> hparams = HParams::Load(*file);
     if (!hparams) return Propagate(hparams);
-    options_.engine.n_ctx = ContextFor(*hparams, options_.n_ctx);
-    Result<MemoryPlan> plan = PlanMemory(*file, *hparams,
-                                         {.n_ctx = options_.engine.n_ctx,
-                                          .n_parallel = options_.engine.max_running,
-                                          .kv_tokens = options_.engine.kv_tokens,
-                                          .kv_types = options_.engine.kv_types},
-                                         ReadProcessMemory().available);
+    Result<MemoryPlan> plan = options_.FitMemory(*file, *hparams, ReadProcessMemory().available);
     if (!plan) return Propagate(plan);
-    options_.engine.kv_tokens = plan->kv_tokens;
 
     server_ = std::make_unique<HttpServer>(options_.http, &log_);
     Result<int> port = server_->Bind();

@@ -179,4 +179,17 @@ Status ServeOptions::Finish(const GgufFile& file) {
   return {};
 }
 
+Result<MemoryPlan> ServeOptions::FitMemory(const GgufFile& file, const HParams& hparams,
+                                           uint64_t available) {
+  engine.n_ctx = ContextFor(hparams, n_ctx);
+  Result<MemoryPlan> plan = PlanMemory(file, hparams,
+                                       {.n_ctx = engine.n_ctx,
+                                        .n_parallel = engine.max_running,
+                                        .kv_tokens = engine.kv_tokens,
+                                        .kv_types = engine.kv_types},
+                                       available);
+  if (plan) engine.kv_tokens = plan->kv_tokens;
+  return plan;
+}
+
 }  // namespace quern

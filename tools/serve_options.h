@@ -9,6 +9,7 @@
 #include "runtime/engine.h"
 #include "server/http_server.h"
 #include "server/request_log.h"
+#include "tools/memory_plan.h"
 #include "tools/model_argument.h"
 #include "tools/sampling_options.h"
 #include "tools/shared_options.h"
@@ -41,6 +42,9 @@ struct ServeOptions {
   /// Sets what follows from the options and the model's `file`. Errors: those of files that they
   /// name, and kInvalidArgument.
   Status Finish(const GgufFile& file);
+  /// Fits the engine's context and cache to the model and to `available` bytes of memory. After
+  /// Finish. Errors: those of PlanMemory.
+  Result<MemoryPlan> FitMemory(const GgufFile& file, const HParams& hparams, uint64_t available);
 };
 
 }  // namespace quern

@@ -1,0 +1,56 @@
+#include "tools/file_access.h"
+
+#include <grp.h>
+#include <pwd.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+
+namespace quern {
+namespace {
+
+constexpr mode_t kRead = 4;
+constexpr mode_t kRun = 1;  // of a folder: to reach what is in it
+
+}  // namespace
+
+Result<FileReader> FileReader::Named(const std::string& name) {
+  const passwd* entry = getpwnam(name.c_str());
+  if (entry == nullptr) return Fail(ErrorCode::kNotFound, "there is no user '{}'", name);
+  FileReader reader;
+  reader.user_ = entry->pw_uid;
+  const gid_t group = entry->pw_gid;
+  int n = 0;
+  getgrouplist(name.c_str(), group, nullptr, &n);
+  reader.groups_.resize(static_cast<size_t>(n));
+  getgrouplist(name.c_str(), group, reader.groups_.data(), &n);
+  return reader;
+}
+
+bool FileReader::MayRead(const std::filesystem::path& file, bool runs) const {
+  return May(file, runs ? kRead | kRun : kRead);
+}
+
+std::optional<std::filesystem::path> FileReader::ClosedFolder(
+    const std::filesystem::path& file) const {
+  // A link has folders on its own way and on that of what it names.
+  std::error_code error;
+  for (const std::filesystem::path& way : {file, std::filesystem::canonical(file, error)}) {
+    std::filesystem::path folder;
+    for (const std::filesystem::path& part : way.parent_path()) {
+      folder /= part;
+      if (!May(folder, kRun)) return folder;
+    }
+  }
+  return std::nullopt;
+}
+
+bool FileReader::May(const std::filesystem::path& path, mode_t bits) const {
+  struct stat info = {};
+  if (stat(path.c_str(), &info) != 0) return false;
+  const bool is_in_group = std::find(groups_.begin(), groups_.end(), info.st_gid) != groups_.end();
+  const unsigned shift = user_ == info.st_uid ? 6 : is_in_group ? 3 : 0;
+  return (info.st_mode >> shift & bits) == bits;
+}
+
+}  // namespace quern

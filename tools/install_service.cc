@@ -1,0 +1,295 @@
+// `quern install-service`: writes a systemd unit that serves a model with few rights.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "gguf/output_file.h"
+#include "gguf/split_name.h"
+#include "server/access_control.h"
+#include "server/process_memory.h"
+#include "tools/commands.h"
+#include "tools/file_access.h"
+#include "tools/format_number.h"
+#include "tools/serve_options.h"
+#include "tools/service_unit.h"
+
+namespace quern {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kUnitFolder = "/etc/systemd/system";
+constexpr const char* kUnitName = "quern.service";
+
+/// Options of `quern serve` that name a small file, which the service gets as a credential.
+constexpr std::array<std::string_view, 2> kFileOptions = {"--api-key-file", "--chat-template-file"};
+
+/// Beside the model's estimate there are connections with what they send, the templates' process,
+/// and the heap's losses.
+constexpr uint64_t MemoryMaxFor(uint64_t estimate) {
+  return estimate + estimate / 8 + (uint64_t{1} << 30);
+}
+
+/// A step takes about a second, but with the weights in the file's mapping the first one may have
+/// to read all of them, from a slow disk.
+constexpr std::chrono::seconds kWatchdog{120};
+constexpr uint64_t kSlowDiskBytes = 50'000'000;  // a second
+
+/// To open the model; while its weights are loaded, the server asks for more time.
+constexpr std::chrono::seconds kStartTimeout{300};
+/// Beside the answers' time, when the service stops: a step under way, and the end.
+constexpr std::chrono::seconds kStopTime{30};
+
+constexpr int kFirstFreePort = 1024;  // those below take CAP_NET_BIND_SERVICE
+
+constexpr const char* kHelp = R"(
+It takes the options of quern serve, and writes them into the unit with those of the environment.
+The unit is made for this machine: for its memory, and for where the model lies.
+
+  quern install-service /srv/models/MODEL.gguf --host 0.0.0.0 --api-key-file /etc/quern/keys
+  systemctl daemon-reload             # systemd reads the unit
+  systemctl enable --now quern        # it starts now, and with the machine
+  systemctl status quern              # loading, or ready; the model and the address
+  journalctl -u quern -f              # its log
+  systemd-analyze security quern      # what it has no right to
+
+Without --user-name the service has a user of its own, which exists while it runs. All must then be
+able to read the model (chmod o+r MODEL.gguf). In /home, /root and /tmp the service sees that file
+alone. Files of keys and templates are read by systemd: only root need be able to, and a change
+takes `systemctl restart quern`.
+
+)";
+
+struct InstallOptions {
+  ServeOptions serve;
+  std::vector<const CLI::Option*> serve_options;  ///< as they are given, in the order of the help
+  std::string user;
+  std::string output = std::string(kUnitFolder) + "/" + kUnitName;
+  bool print = false;
+  bool force = false;
+
+  /// Null where it was not given.
+  const CLI::Option* Given(std::string_view name) const {
+    for (const CLI::Option* option : serve_options) {
+      if (option->check_name(std::string(name)) && option->count() > 0) return option;
+    }
+    return nullptr;
+  }
+};
+
+/// With links followed but for the file's own name, which tells split sets and models.
+Result<std::string> AbsolutePath(const std::string& path) {
+  std::error_code error;
+  const fs::path absolute = fs::absolute(path, error);
+  const fs::path folder = fs::canonical(absolute.parent_path(), error);
+  if (error) return Fail(ErrorCode::kNotFound, "{}: {}", path, error.message());
+  return (folder / absolute.filename()).string();
+}
+
+Status CheckOptions(const InstallOptions& options) {
+  if (options.Given("--api-key") != nullptr) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "--api-key would stand in the unit for all to read; --api-key-file keeps keys");
+  }
+  if (options.Given("--log-file") != nullptr) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "--log-file is not for a service: its log goes to the journal");
+  }
+  return {};
+}
+
+/// The files of the model, all of a split set; none for the built-in one.
+Result<std::vector<std::string>> ModelFiles(const InstallOptions& options) {
+  const CLI::Option* model = options.Given("--model");
+  if (model == nullptr) return std::vector<std::string>();
+  Result<std::string> path = AbsolutePath(model->results().front());
+  if (!path) return Propagate(path);
+  std::vector<std::string> files = {*path};
+  if (const std::optional<SplitName> split = ParseSplitName(*path)) {
+    for (uint32_t i = 2; i <= split->count; ++i) {
+      files.push_back(SplitPath(split->prefix, i, split->count));
+    }
+  }
+  return files;
+}
+
+/// What is given of the options of `quern serve`, but for the files, as a command line.
+std::vector<std::string> ArgumentsOf(const InstallOptions& options) {
+  std::vector<std::string> arguments;
+  for (const CLI::Option* option : options.serve_options) {
+    const std::string name = "--" + option->get_lnames().front();
+    if (name == "--model" || std::count(kFileOptions.begin(), kFileOptions.end(), name) > 0) {
+      continue;
+    }
+    for (const std::string& value : option->results()) {
+      if (option->get_type_size() == 0) {
+        arguments.push_back(value == "true" ? name : name + "=" + value);
+      } else if (value.starts_with('-')) {
+        arguments.push_back(name + "=" + value);
+      } else {
+        arguments.insert(arguments.end(), {name, value});
+      }
+    }
+  }
+  return arguments;
+}
+
+Result<ServiceUnit> MakeUnit(InstallOptions& options) {
+  if (Status status = CheckOptions(options); !status) return Propagate(status);
+  ServeOptions& serve = options.serve;
+  Result<GgufFile> file = serve.model.Open();
+  if (!file) return Propagate(file);
+  if (Status status = serve.Finish(*file); !status) return Propagate(status);
+  const bool has_key = !serve.http.api_keys.empty();
+  if (Status status = CheckExposure(serve.http.host, has_key, serve.http.insecure); !status) {
+    return Propagate(status);
+  }
+  Result<std::optional<std::string>> chat_template = serve.chat_template.Source();
+  if (!chat_template) return Propagate(chat_template);
+  Result<HParams> hparams = HParams::Load(*file);
+  if (!hparams) return Propagate(hparams);
+  // What is free now may be held by the service that this one replaces.
+  Result<MemoryPlan> plan = serve.FitMemory(*file, *hparams, ReadProcessMemory().limit);
+  if (!plan) return Propagate(plan);
+  Result<std::vector<std::string>> model_files = ModelFiles(options);
+  if (!model_files) return Propagate(model_files);
+
+  ServiceUnit unit;
+  unit.executable = fs::canonical("/proc/self/exe").string();
+  unit.arguments = {"serve"};
+  if (!model_files->empty()) {
+    unit.arguments.insert(unit.arguments.end(), {"--model", model_files->front()});
+  }
+  const std::vector<std::string> given = ArgumentsOf(options);
+  unit.arguments.insert(unit.arguments.end(), given.begin(), given.end());
+  // MemoryMax is made for this cache; the service must not fit another to MemoryMax.
+  if (options.Given("--kv-tokens") == nullptr) {
+    unit.arguments.insert(unit.arguments.end(), {"--kv-tokens", std::to_string(plan->kv_tokens)});
+  }
+  for (const std::string_view name : kFileOptions) {
+    const CLI::Option* option = options.Given(name);
+    if (option == nullptr) continue;
+    Result<std::string> path = AbsolutePath(option->results().front());
+    if (!path) return Propagate(path);
+    unit.credentials.push_back({std::string(name.substr(2)), *path});
+  }
+  unit.user = options.user;
+  unit.needed_files = *std::move(model_files);
+  unit.needed_files.push_back(unit.executable);
+  for (const std::string& needed : unit.needed_files) {
+    if (IsHiddenByUnit(needed) || IsHiddenByUnit(fs::canonical(needed).string())) {
+      unit.revealed_files.push_back(needed);
+    }
+  }
+  unit.host = serve.http.host;
+  unit.has_low_port = serve.http.port > 0 && serve.http.port < kFirstFreePort;
+  unit.memory_max = MemoryMaxFor(plan->estimate.total());
+  unit.start_timeout = kStartTimeout;
+  unit.stop_timeout = std::chrono::seconds(serve.drain_seconds) + kStopTime;
+  unit.watchdog = kWatchdog;
+  if (serve.load_mode == LoadMode::kMmap) {
+    unit.watchdog += std::chrono::seconds(file->file_bytes() / kSlowDiskBytes);
+  }
+  return unit;
+}
+
+/// Says of every file that the service's user cannot read, and what would help.
+void WarnOfUnreadable(const ServiceUnit& unit, const FileReader& reader) {
+  const std::string user = unit.user.empty() ? "the service's own user" : unit.user;
+  for (const std::string& file : unit.needed_files) {
+    const bool is_revealed = std::count(unit.revealed_files.begin(), unit.revealed_files.end(),
+                                        file) > 0;  // which leads past the folders
+    const std::optional<fs::path> folder = is_revealed ? std::nullopt : reader.ClosedFolder(file);
+    const bool runs = file == unit.executable;
+    if (folder) {
+      fmt::print(stderr,
+                 "warning: {} cannot reach {}: chmod o+x {}, or --user-name with a user who can\n",
+                 user, file, folder->string());
+    } else if (!reader.MayRead(file, runs)) {
+      fmt::print(stderr,
+                 "warning: {} cannot {} {}: chmod o+r{} {}, or --user-name with a user who "
+                 "can\n",
+                 user, runs ? "run" : "read", file, runs ? "x" : "", file);
+    }
+  }
+}
+
+Status Write(const std::string& path, const std::string& text) {
+  Result<OutputFile> file = OutputFile::Create(path, text.size());
+  if (!file) return Propagate(file);
+  if (Status status = file->Write(std::as_bytes(std::span(text))); !status) return status;
+  return file->Commit();
+}
+
+void PrintNext(const std::string& path, uint64_t memory_max) {
+  const fs::path absolute = fs::absolute(path);
+  const std::string name = absolute.stem().string();
+  const bool is_found = absolute.parent_path() == kUnitFolder;
+  fmt::print("{} is written; the service may take {} of memory. Next:\n\n", path,
+             FormatBytes(memory_max));
+  fmt::print("  systemctl daemon-reload\n");
+  fmt::print("  systemctl enable --now {}\n", is_found ? name : absolute.string());
+  fmt::print("  systemctl status {}\n", name);
+  fmt::print("  journalctl -u {} -f\n", name);
+}
+
+Result<int> InstallService(InstallOptions& options) {
+  if (options.output == "-") options.print = true;
+  if (fs::is_directory(options.output)) {
+    options.output = (fs::path(options.output) / kUnitName).string();
+  }
+  if (!options.print && !options.force && fs::exists(options.output)) {
+    return Fail(ErrorCode::kInvalidArgument, "{} exists already; --force replaces it",
+                options.output);
+  }
+  Result<FileReader> reader =
+      options.user.empty() ? FileReader::Stranger() : FileReader::Named(options.user);
+  if (!reader) return Propagate(reader);
+  Result<ServiceUnit> unit = MakeUnit(options);
+  if (!unit) return Propagate(unit);
+  Result<std::string> text = UnitText(*unit);
+  if (!text) return Propagate(text);
+  WarnOfUnreadable(*unit, *reader);
+  if (options.print) {
+    fmt::print("{}", *text);
+    return 0;
+  }
+  if (Status status = Write(options.output, *text); !status) return Propagate(status);
+  PrintNext(options.output, unit->memory_max);
+  return 0;
+}
+
+}  // namespace
+
+void AddInstallServiceCommand(Commands& commands) {
+  auto options = std::make_shared<InstallOptions>();
+  CLI::App* command = commands.Add("install-service", "Write a systemd unit that serves a model",
+                                   [options] { return InstallService(*options); });
+  options->serve.AddTo(command);
+  for (const CLI::Option* option : command->get_options()) {
+    if (option != command->get_help_ptr()) options->serve_options.push_back(option);
+  }
+  command->add_option("--user-name", options->user,
+                      "User that the service runs as (default: one of its own)");
+  command
+      ->add_option("-o,--output", options->output,
+                   "Where the unit is written: a folder or file; -: stdout")
+      ->capture_default_str();
+  command->add_flag("--print", options->print, "Write the unit to stdout");
+  command->add_flag("--force", options->force, "Replace the unit that is there");
+  command->footer(kHelp + command->get_footer());
+}
+
+}  // namespace quern

@@ -1,0 +1,184 @@
+#include "tools/service_unit.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "gguf/printable.h"
+#include "server/access_control.h"
+
+namespace quern {
+namespace {
+
+/// What every unit says, whatever is served. The process for chat templates (runtime/sandbox.h) is
+/// forked and lives under all of it: it takes no namespace and no privilege, but limits of its own
+/// (prlimit), a timer and a socket pair.
+constexpr std::string_view kRights = R"(
+# What a chat template does to its own process must not end the service.
+OOMPolicy=continue
+LimitNOFILE=4096
+# Prompts stay out of core dumps.
+LimitCORE=0
+
+UMask=0077
+NoNewPrivileges=yes
+PrivateDevices=yes
+PrivateIPC=yes
+PrivateTmp=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+ProtectSystem=strict
+RemoveIPC=yes
+DevicePolicy=closed
+KeyringMode=private
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@aio @chown @keyring @privileged @resources @setuid
+SystemCallErrorNumber=EPERM
+)";
+
+/// Characters that need no quotes in a word.
+bool IsPlain(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+         std::string_view("/.-_,+=:@%").find(c) != std::string_view::npos;
+}
+
+bool IsPlainWord(std::string_view word) {
+  return !word.empty() && std::all_of(word.begin(), word.end(), IsPlain);
+}
+
+/// In a unit % begins a specifier.
+std::string WithPercents(std::string_view text) {
+  std::string result;
+  for (const char c : text) result.append(c == '%' ? 2 : 1, c);
+  return result;
+}
+
+Status CheckPath(std::string_view path) {
+  if (Printable(path, path.size()) == path && path.find('"') == std::string_view::npos &&
+      path.back() != ' ') {
+    return {};
+  }
+  return Fail(ErrorCode::kInvalidArgument,
+              "a unit cannot name the file {}: a quote, a backslash, a space at the end or "
+              "something that is no text is in its path",
+              Quoted(path, path.size()));
+}
+
+/// A path of those that CheckPath lets pass.
+std::string PathWord(std::string_view path) {
+  const bool is_plain = IsPlainWord(path) && path.find(':') == std::string_view::npos;
+  return fmt::format("{0}{1}{0}", is_plain ? "" : "\"", WithPercents(path));
+}
+
+std::string PathWords(const std::vector<std::string>& paths) {
+  std::string words;
+  for (const std::string& path : paths) {
+    if (!words.empty()) words += ' ';
+    words += PathWord(path);
+  }
+  return words;
+}
+
+/// One option a line.
+std::string CommandLine(const ServiceUnit& unit) {
+  std::string line = fmt::format(":{}", PathWord(unit.executable));
+  for (const std::string& argument : unit.arguments) {
+    line += argument.starts_with("--") ? " \\\n    " : " ";
+    line += UnitWord(argument);
+  }
+  for (const ServiceCredential& credential : unit.credentials) {
+    line += fmt::format(" \\\n    --{0} %d/{0}", credential.name);
+  }
+  return line;
+}
+
+}  // namespace
+
+std::string UnitWord(std::string_view argument) {
+  if (IsPlainWord(argument)) return WithPercents(argument);
+  std::string word = "\"";
+  while (!argument.empty()) {
+    const char c = argument.front();
+    const size_t length = Utf8SequenceLength(argument);
+    if (length == 0 || static_cast<unsigned char>(c) < ' ' || c == '\x7f') {
+      word += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+    } else {
+      if (c == '"' || c == '\\') word += '\\';
+      word += WithPercents(argument.substr(0, length));
+    }
+    argument.remove_prefix(std::max<size_t>(length, 1));
+  }
+  word += '"';
+  return word;
+}
+
+bool IsHiddenByUnit(std::string_view path) {
+  constexpr std::array<std::string_view, 5> kHidden = {"/home/", "/root/", "/run/user/", "/tmp/",
+                                                       "/var/tmp/"};
+  return std::any_of(kHidden.begin(), kHidden.end(),
+                     [&](std::string_view folder) { return path.starts_with(folder); });
+}
+
+Result<std::string> UnitText(const ServiceUnit& unit) {
+  std::vector<std::string> paths = {unit.executable};
+  paths.insert(paths.end(), unit.needed_files.begin(), unit.needed_files.end());
+  paths.insert(paths.end(), unit.revealed_files.begin(), unit.revealed_files.end());
+  for (const ServiceCredential& credential : unit.credentials) paths.push_back(credential.path);
+  for (const std::string& path : paths) {
+    if (Status status = CheckPath(path); !status) return Propagate(status);
+  }
+
+  const bool is_loopback = IsLoopback(unit.host);
+  std::string text = "[Unit]\nDescription=Quern, a server of language models\n";
+  text += is_loopback ? "After=network.target\n"
+                      : "Wants=network-online.target\nAfter=network-online.target\n";
+  if (!unit.needed_files.empty()) {
+    text += fmt::format("RequiresMountsFor={}\n", PathWords(unit.needed_files));
+  }
+  text +=
+      "# What fails five times in ten minutes stays down.\n"
+      "StartLimitIntervalSec=10min\nStartLimitBurst=5\n";
+
+  text +=
+      fmt::format("\n[Service]\nType=notify\nNotifyAccess=main\nExecStart={}\n", CommandLine(unit));
+  for (const ServiceCredential& credential : unit.credentials) {
+    text += fmt::format("LoadCredential={}:{}\n", credential.name, WithPercents(credential.path));
+  }
+  text += unit.user.empty() ? "DynamicUser=yes\n" : fmt::format("User={}\n", unit.user);
+  text += fmt::format("TimeoutStartSec={}\nTimeoutStopSec={}\nWatchdogSec={}\n",
+                      unit.start_timeout.count(), unit.stop_timeout.count(), unit.watchdog.count());
+  text += "KillMode=mixed\nRestart=on-failure\nRestartSec=5\n\n";
+  text += fmt::format("MemoryMax={}", unit.memory_max);
+  text += kRights;
+  if (unit.has_low_port) {
+    // The right counts in the machine's own namespace of users alone.
+    text +=
+        "CapabilityBoundingSet=CAP_NET_BIND_SERVICE\nAmbientCapabilities=CAP_NET_BIND_SERVICE\n";
+  } else {
+    text += "CapabilityBoundingSet=\nPrivateUsers=yes\n";
+  }
+  if (is_loopback) text += "IPAddressDeny=any\nIPAddressAllow=localhost\n";
+  if (unit.revealed_files.empty()) {
+    text += "ProtectHome=yes\n";
+  } else {
+    text +=
+        fmt::format("ProtectHome=tmpfs\nBindReadOnlyPaths={}\n", PathWords(unit.revealed_files));
+  }
+  text += "\n[Install]\nWantedBy=multi-user.target\n";
+  return text;
+}
+
+}  // namespace quern

@@ -1,0 +1,48 @@
+// The text of a systemd unit that runs `quern serve`, with no more rights than it needs.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gguf/result.h"
+
+namespace quern {
+
+/// A small file that systemd reads for the service, so that the service's user need not be able to.
+struct ServiceCredential {
+  std::string name;  ///< of the credential, and with "--" before it of the option that takes a file
+  std::string path;  ///< absolute
+};
+
+/// Paths are absolute.
+struct ServiceUnit {
+  std::string executable;
+  std::vector<std::string> arguments;  ///< the executable's; options begin with "--"
+  std::vector<ServiceCredential> credentials;
+  std::string user;                         ///< empty: one that exists while the service runs
+  std::vector<std::string> needed_files;    ///< whose file systems are mounted first
+  std::vector<std::string> revealed_files;  ///< alone to be seen in folders that are else empty
+  std::string host = "127.0.0.1";           ///< that it listens on
+  bool has_low_port = false;                ///< which takes a right of its own
+  uint64_t memory_max = 0;                  ///< bytes
+  std::chrono::seconds start_timeout{0};
+  std::chrono::seconds stop_timeout{0};
+  std::chrono::seconds watchdog{0};
+};
+
+/// Errors: kInvalidArgument naming a path that a unit cannot hold: with a quote, a backslash, a
+/// control character or bytes that are not UTF-8.
+Result<std::string> UnitText(const ServiceUnit& unit);
+
+/// Whether the unit hides what lies at `path`, unless it is revealed: home folders, and those for
+/// temporary files, of which the service has its own.
+bool IsHiddenByUnit(std::string_view path);
+
+/// `argument` as a word of a command line in a unit. The line's executable has the prefix ":", so
+/// that $ stands for itself.
+std::string UnitWord(std::string_view argument);
+
+}  // namespace quern
