@@ -73,6 +73,7 @@ struct HttpServer::Impl {
   HttpServerOptions options;
   RequestLog* log;
   Metrics metrics;
+  std::unique_ptr<TlsServer> tls;  ///< from Bind on, where it is spoken
   GuardedServer server;
   std::unordered_map<std::string, const char*> allowed_methods;  ///< of each path
   std::optional<AccessControl> access;                           ///< from Bind on, as the next
@@ -103,10 +104,20 @@ Result<int> HttpServer::Bind() {
                                     .bound_host = options.host,
                                     .has_keys = access->has_keys()});
   if (!cors) return Propagate(cors);
+  if (options.tls) {
+    Result<std::unique_ptr<TlsServer>> tls = TlsServer::Create(*options.tls);
+    if (!tls) return Propagate(tls);
+    impl.tls = *std::move(tls);
+    impl.server.set_tls(impl.tls.get());
+  }
   impl.access = std::move(*access);
   impl.cors = std::move(*cors);
   return impl.server.Bind(options.host, options.port);
 }
+
+bool HttpServer::CanReload() const { return impl_->tls != nullptr; }
+
+Status HttpServer::Reload() { return impl_->tls != nullptr ? impl_->tls->Reload() : Status(); }
 
 void HttpServer::Run() { impl_->server.Run(); }
 

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "server/inference_thread.h"
 #include "server/metrics.h"
 #include "server/request_log.h"
+#include "server/tls.h"
 
 namespace quern {
 
@@ -22,6 +24,7 @@ struct HttpServerOptions {
   bool insecure = false;                  ///< others may reach it without a key
   std::vector<std::string> cors_origins;  ///< whose pages may use it, as Cors::Options has them
   bool show_slots = true;                 ///< /slots
+  std::optional<TlsFiles> tls;            ///< where none, bytes go as they are
   ConnectionLimits limits;
   AnsweringOptions answering;
 };
@@ -36,8 +39,13 @@ class HttpServer {
 
   /// Takes the address and gives its port. Errors: kIo naming it; kInvalidArgument for an address
   /// that others can reach without a key, for a key that no client can send, and for an origin that
-  /// is none.
+  /// is none; those of TlsServer::Create.
   Result<int> Bind();
+  /// Whether there is anything that Reload reads.
+  bool CanReload() const;
+  /// Reads the certificate and its key again, for connections to come. Errors: those of reading;
+  /// then all stays as it was. Any thread, after Bind.
+  Status Reload();
   /// Serves until Stop. Until there is a model, requests that need one are answered with 503.
   void Run();
   /// From now on `inference` answers; it outlives the server. Once.

@@ -104,6 +104,7 @@ void AddAllCommands(Commands& commands) {
   AddRunCommand(commands);
   AddChatCommand(commands);
   AddServeCommand(commands);
+  AddCertCommand(commands);
   AddBatchCommand(commands);
   AddInspectCommand(commands);
   AddQuantizeCommand(commands);

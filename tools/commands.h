@@ -49,5 +49,6 @@ void AddVerifyCommand(Commands& commands);
 void AddPerplexityCommand(Commands& commands);
 void AddBenchCommand(Commands& commands);
 void AddServeCommand(Commands& commands);
+void AddCertCommand(Commands& commands);
 
 }  // namespace quern

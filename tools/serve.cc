@@ -25,26 +25,44 @@
 namespace quern {
 namespace {
 
-// A signal handler can reach nothing but a global.
-sem_t stop_asked;
+// A signal handler can reach nothing but globals.
+sem_t signalled;
+volatile std::sig_atomic_t stop_asked = 0;
 
-extern "C" void OnStopSignal(int /*signal*/) { sem_post(&stop_asked); }
+extern "C" void OnStopSignal(int /*signal*/) {
+  stop_asked = 1;
+  sem_post(&signalled);
+}
 
-/// From here on the first SIGINT or SIGTERM asks to stop, and a second one ends the process at
-/// once.
-class StopSignals {
+extern "C" void OnReloadSignal(int /*signal*/) { sem_post(&signalled); }
+
+/// What signals ask for.
+class Signals {
  public:
-  StopSignals() {
-    sem_init(&stop_asked, 0, 0);
-    struct sigaction action = {};
-    action.sa_handler = OnStopSignal;
-    action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
-    sigaction(SIGINT, &action, nullptr);
-    sigaction(SIGTERM, &action, nullptr);
+  enum class Asked : uint8_t { kReload, kStop };
+
+  Signals() { sem_init(&signalled, 0, 0); }
+
+  /// From here on SIGHUP asks to reload.
+  static void CatchReload() { Catch(SIGHUP, OnReloadSignal, SA_RESTART); }
+  /// From here on the first SIGINT or SIGTERM asks to stop; a second one ends the process at once.
+  static void CatchStop() {
+    Catch(SIGINT, OnStopSignal, SA_RESETHAND | SA_RESTART);
+    Catch(SIGTERM, OnStopSignal, SA_RESETHAND | SA_RESTART);
   }
-  static void Wait() {
-    while (sem_wait(&stop_asked) != 0) {
+
+  static Asked Wait() {
+    while (sem_wait(&signalled) != 0) {
     }
+    return stop_asked != 0 ? Asked::kStop : Asked::kReload;
+  }
+
+ private:
+  static void Catch(int signal, void (*handler)(int), unsigned int flags) {
+    struct sigaction action = {};
+    action.sa_handler = handler;
+    action.sa_flags = static_cast<int>(flags);
+    sigaction(signal, &action, nullptr);
   }
 };
 
@@ -81,6 +99,9 @@ class Serving {
     server_ = std::make_unique<HttpServer>(options_.http, &log_);
     Result<int> port = server_->Bind();
     if (!port) return Propagate(port);
+    // A terminal that closes sends it too, and should end what has nothing to reload.
+    const Signals signals;
+    if (server_->CanReload()) Signals::CatchReload();
     accepting_ = std::thread([this] { server_->Run(); });
 
     Result<std::shared_ptr<const Model>> model =
@@ -97,11 +118,11 @@ class Serving {
     const ModelInfo info = InfoOf(*file, *hparams);
     server_->SetModel(inference_.get(), info);
 
-    const StopSignals signals;
+    Signals::CatchStop();
     PrintStart(info, *plan, *port);
     log_.Write(LogLevel::kInfo, "listening",
                {{"host", options_.http.host}, {"port", *port}, {"model", info.id}});
-    StopSignals::Wait();
+    while (Signals::Wait() == Signals::Asked::kReload) Reload();
     log_.Write(LogLevel::kInfo, "stopping", {{"drain_seconds", options_.drain_seconds}});
     server_->Stop(std::chrono::seconds(options_.drain_seconds));
     accepting_.join();
@@ -121,10 +142,20 @@ class Serving {
     return info;
   }
 
+  void Reload() {
+    if (Status status = server_->Reload(); status) {
+      log_.Write(LogLevel::kInfo, "reloaded");
+    } else {
+      log_.Write(LogLevel::kError, "not reloaded, all stays as it was",
+                 {{"error", status.error().message}});
+    }
+  }
+
   void PrintStart(const ModelInfo& info, const MemoryPlan& plan, int port) const {
     const std::string& host = options_.http.host;
     const bool is_ipv6 = host.find(':') != std::string::npos;
-    const std::string url = fmt::format("http://{}:{}", is_ipv6 ? "[" + host + "]" : host, port);
+    const std::string url = fmt::format("{}://{}:{}", options_.http.tls ? "https" : "http",
+                                        is_ipv6 ? "[" + host + "]" : host, port);
     const EngineOptions& engine = inference_->options();
     fmt::print("model    {}\n", info.id);
     fmt::print("context  {} tokens a request, {} requests together, {} tokens in the KV cache\n",

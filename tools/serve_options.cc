@@ -24,6 +24,8 @@ void NameVariables(CLI::App* command) {
                                          {"--alias", "LLAMA_ARG_ALIAS"},
                                          {"--api-key", "LLAMA_API_KEY"},
                                          {"--api-key-file", "LLAMA_ARG_API_KEY_FILE"},
+                                         {"--ssl-cert-file", "LLAMA_ARG_SSL_CERT_FILE"},
+                                         {"--ssl-key-file", "LLAMA_ARG_SSL_KEY_FILE"},
                                          {"--cors-origins", "LLAMA_ARG_CORS_ORIGINS"},
                                          {"--ctx-size", "LLAMA_ARG_CTX_SIZE"},
                                          {"--parallel", "LLAMA_ARG_N_PARALLEL"},
@@ -68,6 +70,12 @@ void ServeOptions::AddTo(CLI::App* command) {
       ->delimiter(',');
   command->add_option("--api-key-file", api_key_file,
                       "File of such keys, one a line; # begins a comment");
+  CLI::Option* certificate = command->add_option(
+      "--ssl-cert-file", tls.certificate,
+      "Speak TLS with this certificate, in PEM format (`quern cert` makes one)");
+  CLI::Option* key = command->add_option("--ssl-key-file", tls.key, "Its private key");
+  certificate->needs(key);
+  key->needs(certificate);
   command->add_flag("--insecure", http.insecure,
                     "Serve an address that other machines reach without a key");
   command
@@ -166,6 +174,7 @@ Status ServeOptions::Finish(const GgufFile& file) {
   engine.max_stretch = 2;
   engine.max_step_seconds = 1;
   http.show_slots = !no_slots;
+  if (!tls.certificate.empty()) http.tls = tls;
   http.answering.queue_timeout = std::chrono::seconds(queue_timeout_seconds);
   if (timeout_seconds) {
     http.limits.body = std::chrono::seconds(*timeout_seconds);

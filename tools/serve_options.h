@@ -33,6 +33,7 @@ struct ServeOptions {
   SamplingOptions sampling;
   int64_t n_predict = -1;
   std::string api_key_file;
+  TlsFiles tls;
   std::optional<int> timeout_seconds;
   int queue_timeout_seconds = 600;
   bool no_slots = false;
