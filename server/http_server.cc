@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <functional>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -15,7 +16,9 @@
 #include "server/exchange.h"
 #include "server/guarded_server.h"
 #include "server/http_reply.h"
+#include "server/key_file.h"
 #include "server/model_endpoints.h"
+#include "server/quotas.h"
 #include "server/request_id.h"
 
 namespace quern {
@@ -37,6 +40,11 @@ std::vector<std::string> Paths() {
           "/detokenize", "/apply-template"};
 }
 
+const ApiKey* FindKey(const AccessControl& access, const Request& request) {
+  return access.Find(request.get_header_value("Authorization"),
+                     request.get_header_value("X-Api-Key"));
+}
+
 /// 503 says to come back: while the model is being loaded, or after too long in the line.
 RequestOutcome OutcomeOf(int status) {
   if (status < 400) return RequestOutcome::kAnswered;
@@ -50,6 +58,7 @@ struct HttpServer::Impl {
       : options(std::move(options_in)),
         log(log_in),
         metrics(options.answering.version, Paths()),
+        quotas(options.rate_limit),
         server(options.limits) {}
 
   using Handler = std::function<void(const ExchangePtr&, const Request&, Response&)>;
@@ -62,6 +71,12 @@ struct HttpServer::Impl {
   void Get(const std::string& path, Handler handler);
   void Post(const std::string& path, Handler handler);
   httplib::Server::Handler Handling(Handler handler);
+  /// The options' keys and those of their file.
+  Result<AccessControl> ReadAccess() const;
+  std::shared_ptr<const AccessControl> Access() const;
+  void SetAccess(AccessControl control);
+  /// Counts a request on its caller. False when it is one too many, which the response then says.
+  bool CountIn(Exchange& exchange, const Request& request, Response& response);
   void ReplyNoHandler(const Request& request, Response& response) const;
   /// A handler that has a model, or answers that it is being loaded.
   Handler WithModel(ModelHandler handler);
@@ -73,13 +88,15 @@ struct HttpServer::Impl {
   HttpServerOptions options;
   RequestLog* log;
   Metrics metrics;
+  Quotas quotas;
   std::unique_ptr<TlsServer> tls;  ///< from Bind on, where it is spoken
   GuardedServer server;
   std::unordered_map<std::string, const char*> allowed_methods;  ///< of each path
-  std::optional<AccessControl> access;                           ///< from Bind on, as the next
-  std::optional<Cors> cors;
-  std::unique_ptr<Answering> loaded;       ///< behind the next
-  std::atomic<Answering*> ready{nullptr};  ///< null while the model is being loaded
+  mutable std::mutex mutex;
+  std::shared_ptr<const AccessControl> access;  ///< from Bind on; under mutex
+  std::optional<Cors> cors;                     ///< from Bind on
+  std::unique_ptr<Answering> loaded;            ///< behind the next
+  std::atomic<Answering*> ready{nullptr};       ///< null while the model is being loaded
 };
 
 HttpServer::HttpServer(HttpServerOptions options, RequestLog* log)
@@ -96,7 +113,7 @@ Metrics& HttpServer::metrics() { return impl_->metrics; }
 Result<int> HttpServer::Bind() {
   Impl& impl = *impl_;
   const HttpServerOptions& options = impl.options;
-  Result<AccessControl> access = AccessControl::Create(options.api_keys);
+  Result<AccessControl> access = impl.ReadAccess();
   if (!access) return Propagate(access);
   Status exposure = CheckExposure(options.host, access->has_keys(), options.insecure);
   if (!exposure) return Propagate(exposure);
@@ -110,14 +127,24 @@ Result<int> HttpServer::Bind() {
     impl.tls = *std::move(tls);
     impl.server.set_tls(impl.tls.get());
   }
-  impl.access = std::move(*access);
+  impl.SetAccess(*std::move(access));
   impl.cors = std::move(*cors);
   return impl.server.Bind(options.host, options.port);
 }
 
-bool HttpServer::CanReload() const { return impl_->tls != nullptr; }
+bool HttpServer::CanReload() const {
+  return impl_->tls != nullptr || !impl_->options.api_key_file.empty();
+}
 
-Status HttpServer::Reload() { return impl_->tls != nullptr ? impl_->tls->Reload() : Status(); }
+Status HttpServer::Reload() {
+  Result<AccessControl> access = impl_->ReadAccess();
+  if (!access) return Propagate(access);
+  if (impl_->tls != nullptr) {
+    if (Status status = impl_->tls->Reload(); !status) return status;
+  }
+  impl_->SetAccess(*std::move(access));
+  return {};
+}
 
 void HttpServer::Run() { impl_->server.Run(); }
 
@@ -133,6 +160,32 @@ void HttpServer::Stop(std::chrono::milliseconds drain) {
   impl_->server.Stop();
 }
 
+Result<AccessControl> HttpServer::Impl::ReadAccess() const {
+  std::vector<ApiKey> keys;
+  for (const std::string& secret : options.api_keys) {
+    Result<ApiKey> key = ApiKey::Create(fmt::format("option-{}", keys.size() + 1), secret);
+    if (!key) return Propagate(key);
+    keys.push_back(*std::move(key));
+  }
+  if (!options.api_key_file.empty()) {
+    Result<std::vector<ApiKey>> more = ReadKeyFile(options.api_key_file);
+    if (!more) return Propagate(more);
+    keys.insert(keys.end(), more->begin(), more->end());
+  }
+  return AccessControl(std::move(keys));
+}
+
+std::shared_ptr<const AccessControl> HttpServer::Impl::Access() const {
+  const std::lock_guard lock(mutex);
+  return access;
+}
+
+void HttpServer::Impl::SetAccess(AccessControl control) {
+  auto shared = std::make_shared<const AccessControl>(std::move(control));
+  const std::lock_guard lock(mutex);
+  access = std::move(shared);
+}
+
 bool HttpServer::Impl::Intercept(const Request& request, Response& response) {
   const Cors::Decision decision = cors->Decide(request.method, request.get_header_value("Origin"),
                                                request.get_header_value("Host"));
@@ -142,9 +195,8 @@ bool HttpServer::Impl::Intercept(const Request& request, Response& response) {
   } else if (decision.is_preflight) {
     response.status = 200;
     response.set_header("Allow", "GET, POST, OPTIONS");
-  } else if (!access->Allows(request.method, request.path,
-                             request.get_header_value("Authorization"),
-                             request.get_header_value("X-Api-Key"))) {
+  } else if (const auto control = Access(); !control->IsOpen(request.method, request.path) &&
+                                            FindKey(*control, request) == nullptr) {
     response.set_header("WWW-Authenticate", "Bearer");
     ReplyError(response, HttpError{401, "no valid API key"});
   } else {
@@ -174,13 +226,27 @@ ExchangePtr HttpServer::Impl::NewExchange(const Request& request, Response& resp
   return exchange;
 }
 
+/// Questions of monitors, which are GETs, are free.
+bool HttpServer::Impl::CountIn(Exchange& exchange, const Request& request, Response& response) {
+  const auto control = Access();
+  const ApiKey* key = FindKey(*control, request);
+  if (key != nullptr) exchange.record.key = key->name();
+  if (request.method != "POST") return true;
+  Quotas::Decision decision = quotas.Admit(key != nullptr ? key->name() : request.remote_addr,
+                                           key != nullptr ? key->limits() : KeyLimits());
+  for (const auto& [name, value] : decision.headers) response.set_header(name, value);
+  if (decision.refusal) ReplyError(response, *decision.refusal);
+  exchange.ticket = std::move(decision.ticket);
+  return !decision.refusal;
+}
+
 httplib::Server::Handler HttpServer::Impl::Handling(Handler handler) {
   return [this, handler = std::move(handler)](const Request& request, Response& response) {
     const ExchangePtr exchange = NewExchange(request, response);
     RequestRecord& record = exchange->record;
     record.status = 200;  // unless the handler finds another
     try {
-      handler(exchange, request, response);
+      if (CountIn(*exchange, request, response)) handler(exchange, request, response);
     } catch (const std::exception& error) {
       ReplyError(response, HttpError{500, error.what()});
     }

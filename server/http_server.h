@@ -9,6 +9,7 @@
 
 #include "gguf/result.h"
 #include "server/answering.h"
+#include "server/api_key.h"
 #include "server/connection_limits.h"
 #include "server/inference_thread.h"
 #include "server/metrics.h"
@@ -20,7 +21,9 @@ namespace quern {
 struct HttpServerOptions {
   std::string host = "127.0.0.1";
   int port = 8080;                        ///< 0: any free one
-  std::vector<std::string> api_keys;      ///< none: no key is asked for
+  std::vector<std::string> api_keys;      ///< no keys here and there: none is asked for
+  std::string api_key_file;               ///< as ReadKeyFile has it; empty: none
+  std::optional<RequestRate> rate_limit;  ///< of keys that have none, and of addresses without
   bool insecure = false;                  ///< others may reach it without a key
   std::vector<std::string> cors_origins;  ///< whose pages may use it, as Cors::Options has them
   bool show_slots = true;                 ///< /slots
@@ -39,12 +42,12 @@ class HttpServer {
 
   /// Takes the address and gives its port. Errors: kIo naming it; kInvalidArgument for an address
   /// that others can reach without a key, for a key that no client can send, and for an origin that
-  /// is none; those of TlsServer::Create.
+  /// is none; those of ReadKeyFile and TlsServer::Create.
   Result<int> Bind();
   /// Whether there is anything that Reload reads.
   bool CanReload() const;
-  /// Reads the certificate and its key again, for connections to come. Errors: those of reading;
-  /// then all stays as it was. Any thread, after Bind.
+  /// Reads the file of API keys again, and the certificate with its key, for connections to come.
+  /// Errors: those of reading; then all stays as it was. Any thread, after Bind.
   Status Reload();
   /// Serves until Stop. Until there is a model, requests that need one are answered with 503.
   void Run();

@@ -142,13 +142,13 @@ Result<std::unique_ptr<RequestLog>> RequestLog::Open(const RequestLogOptions& op
 }
 
 void RequestLog::Record(const RequestRecord& record) {
-  Json fields = {{"id", record.id},
-                 {"remote", record.remote},
-                 {"method", record.method},
-                 {"path", record.path},
-                 {"status", record.status},
-                 {"outcome", OutcomeName(record.outcome)},
-                 {"ms", Milliseconds(record.seconds)}};
+  Json fields = {{"id", record.id}, {"remote", record.remote}};
+  if (!record.key.empty()) fields["key"] = record.key;
+  fields["method"] = record.method;
+  fields["path"] = record.path;
+  fields["status"] = record.status;
+  fields["outcome"] = OutcomeName(record.outcome);
+  fields["ms"] = Milliseconds(record.seconds);
   if (record.prompt_tokens > 0) {
     fields["prompt_tokens"] = record.prompt_tokens;
     fields["cached_tokens"] = record.cached_tokens;

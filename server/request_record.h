@@ -17,6 +17,7 @@ enum class RequestOutcome : uint8_t {
 struct RequestRecord {
   std::string id;  ///< as in X-Request-Id
   std::string remote;
+  std::string key;  ///< the name of the API key that let it in; empty: none was asked for
   std::string method;
   std::string path;
   int status = 0;

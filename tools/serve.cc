@@ -169,7 +169,10 @@ class Serving {
     fmt::print(
         "Try: curl {}/v1/chat/completions -H 'Content-Type: application/json' {}-d "
         "'{{\"messages\":[{{\"role\":\"user\",\"content\":\"What does bread mean?\"}}]}}'\n",
-        url, options_.http.api_keys.empty() ? "" : "-H 'Authorization: Bearer YOUR_KEY' ");
+        url,
+        options_.http.api_keys.empty() && options_.http.api_key_file.empty()
+            ? ""
+            : "-H 'Authorization: Bearer YOUR_KEY' ");
     std::fflush(stdout);
   }
 

@@ -68,8 +68,14 @@ void ServeOptions::AddTo(CLI::App* command) {
                    "Key that clients must send; may be given again, or be several with commas "
                    "between")
       ->delimiter(',');
-  command->add_option("--api-key-file", api_key_file,
-                      "File of such keys, one a line; # begins a comment");
+  command->add_option("--api-key-file", http.api_key_file,
+                      "File of keys, one a line, as `quern key new` writes them or plain; # begins "
+                      "a comment. Read again at SIGHUP");
+  command->add_option(
+      "--rate-limit", rate_limit,
+      "Most POST requests of a key, or of an address where no keys are asked for, "
+      "such as 60/min or 10/s; none: no limit (default: 60/min where other machines "
+      "reach the server)");
   CLI::Option* certificate = command->add_option(
       "--ssl-cert-file", tls.certificate,
       "Speak TLS with this certificate, in PEM format (`quern cert` makes one)");
@@ -181,10 +187,11 @@ Status ServeOptions::Finish(const GgufFile& file) {
     http.limits.write = http.limits.body;
   }
   engine.kv_types = cache_type.types();
-  if (api_key_file.empty()) return {};
-  Result<std::vector<std::string>> keys = ReadApiKeyFile(api_key_file);
-  if (!keys) return Propagate(keys);
-  http.api_keys.insert(http.api_keys.end(), keys->begin(), keys->end());
+  if (rate_limit.empty() && !IsLoopback(http.host)) rate_limit = "60/min";
+  if (rate_limit.empty() || rate_limit == "none") return {};
+  Result<RequestRate> rate = ParseRequestRate(rate_limit);
+  if (!rate) return Fail(rate.error().code, "--rate-limit: {}", rate.error().message);
+  http.rate_limit = *rate;
   return {};
 }
 

@@ -32,7 +32,7 @@ struct ServeOptions {
   CacheTypeOptions cache_type;
   SamplingOptions sampling;
   int64_t n_predict = -1;
-  std::string api_key_file;
+  std::string rate_limit;
   TlsFiles tls;
   std::optional<int> timeout_seconds;
   int queue_timeout_seconds = 600;
