@@ -149,6 +149,7 @@ Status HttpServer::Reload() {
 void HttpServer::Run() { impl_->server.Run(); }
 
 void HttpServer::SetModel(InferenceThread* inference, ModelInfo info) {
+  impl_->metrics.SetRequestsLimit(inference->max_requests());
   impl_->loaded = std::make_unique<Answering>(inference, std::move(info), impl_->options.answering);
   impl_->ready = impl_->loaded.get();
 }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <prometheus/counter.h>
+#include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
@@ -98,6 +99,16 @@ struct Metrics::Recorded {
                                       .Help("Requests turned away: bad, unauthorized, or too many.")
                                       .Register(registry)
                                       .Add({});
+  prometheus::Counter& turned_away = prometheus::BuildCounter()
+                                         .Name("quern_requests_turned_away_total")
+                                         .Help("Of the rejected: with 429, for too many others.")
+                                         .Register(registry)
+                                         .Add({});
+  prometheus::Gauge& limit = prometheus::BuildGauge()
+                                 .Name("quern_requests_limit")
+                                 .Help("Most requests that run and wait together.")
+                                 .Register(registry)
+                                 .Add({});
   prometheus::Counter& cancelled = prometheus::BuildCounter()
                                        .Name("quern_requests_cancelled_total")
                                        .Help("Requests whose clients went away.")
@@ -142,6 +153,7 @@ void Metrics::Record(const RequestRecord& record) {
       .Increment();
   recorded_->duration.Add({{"path", path}}, RequestBuckets()).Observe(record.seconds);
   if (record.outcome == RequestOutcome::kRejected) recorded_->rejected.Increment();
+  if (record.status == 429) recorded_->turned_away.Increment();
   if (record.outcome == RequestOutcome::kCancelled) recorded_->cancelled.Increment();
   // A request that left the queue without a step has no time to its first.
   if (record.prefill_seconds > 0) recorded_->queue.Observe(record.queue_seconds);
@@ -152,6 +164,8 @@ void Metrics::Record(const RequestRecord& record) {
   while (length > longest && !recorded_->longest_sequence.compare_exchange_weak(longest, length)) {
   }
 }
+
+void Metrics::SetRequestsLimit(size_t n) { recorded_->limit.Set(static_cast<double>(n)); }
 
 void Metrics::ObserveInterToken(double seconds) { recorded_->inter_token.Observe(seconds); }
 

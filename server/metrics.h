@@ -24,6 +24,9 @@ class Metrics {
   /// At the end of each HTTP request.
   void Record(const RequestRecord& record);
 
+  /// Once there is a model: most requests that run and wait together.
+  void SetRequestsLimit(size_t n);
+
   /// For each token of an answer after its first: the time since the one before.
   void ObserveInterToken(double seconds);
 

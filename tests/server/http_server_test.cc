@@ -417,6 +417,20 @@ TEST(HttpServer, MetricsCountRequestsAndTokens) {
   EXPECT_TRUE(Becomes(serving, "quern_kv_pages{state=\"in_use\"}", 0));
 }
 
+TEST(HttpServer, MetricsTellOfAFullQueue) {
+  Serving serving({}, {.n_ctx = kLongContext, .max_running = 1, .n_threads = 1}, 0);
+  EXPECT_EQ(MetricOf(serving, "quern_requests_limit"), 1);
+  std::string answer;
+  std::thread client = PostBeside(serving, std::string(kEndless) + "}", &answer);
+  EXPECT_TRUE(Holds(serving.inference(), 1));
+  EXPECT_EQ(serving.Post("/v1/completions", std::string(kSum) + "}")->status, 429);
+  EXPECT_EQ(serving.Post("/v1/completions", "{")->status, 400);
+  EXPECT_TRUE(Becomes(serving, "quern_requests_rejected_total", 2));
+  EXPECT_TRUE(Becomes(serving, "quern_requests_turned_away_total", 1));
+  serving.Stop(std::chrono::milliseconds(0));
+  client.join();
+}
+
 /// Sampled answers of one request differ, are those of the seeds that follow its own, and come in
 /// order.
 TEST(HttpServer, GivesAsManyAnswersAsAsked) {
