@@ -54,9 +54,10 @@ RequestOutcome OutcomeOf(int status) {
 }  // namespace
 
 struct HttpServer::Impl {
-  Impl(HttpServerOptions options_in, RequestLog* log_in)
+  Impl(HttpServerOptions options_in, RequestLog* log_in, AuditLog* audit_in)
       : options(std::move(options_in)),
         log(log_in),
+        audit(audit_in),
         metrics(options.answering.version, Paths()),
         quotas(options.rate_limit),
         server(options.limits) {}
@@ -84,9 +85,12 @@ struct HttpServer::Impl {
   /// Answers what gets no further: preflights, and requests that access control or CORS refuse.
   bool Intercept(const Request& request, Response& response);
   void Report(const RequestRecord& record);
+  void Audit(const RequestRecord& record);
 
   HttpServerOptions options;
   RequestLog* log;
+  AuditLog* audit;
+  std::atomic<uint64_t> n_audit_lost_told{0};
   Metrics metrics;
   Quotas quotas;
   std::unique_ptr<TlsServer> tls;  ///< from Bind on, where it is spoken
@@ -99,8 +103,9 @@ struct HttpServer::Impl {
   std::atomic<Answering*> ready{nullptr};       ///< null while the model is being loaded
 };
 
-HttpServer::HttpServer(HttpServerOptions options, RequestLog* log)
-    : impl_(std::make_unique<Impl>(std::move(options), log)) {
+HttpServer::HttpServer(HttpServerOptions options, RequestLog* log, AuditLog* audit)
+    : impl_(std::make_unique<Impl>(std::move(options), log, audit)) {
+  impl_->options.answering.audit_prompts = audit != nullptr;
   impl_->AddRoutes();
   impl_->AddModelRoutes();
   impl_->AddErrorHandlers();
@@ -210,6 +215,17 @@ bool HttpServer::Impl::Intercept(const Request& request, Response& response) {
 void HttpServer::Impl::Report(const RequestRecord& record) {
   metrics.Record(record);
   if (log != nullptr) log->Record(record);
+  if (audit != nullptr) Audit(record);
+}
+
+void HttpServer::Impl::Audit(const RequestRecord& record) {
+  const Answering* answering = ready;
+  audit->Record(record, answering != nullptr ? answering->info().id : "");
+  const uint64_t n_lost = audit->n_lost();
+  const uint64_t n_told = n_audit_lost_told.exchange(n_lost);
+  if (n_lost > n_told && log != nullptr) {
+    log->Write(LogLevel::kWarning, "audit lines lost", {{"count", n_lost - n_told}});
+  }
 }
 
 /// Takes the client's name for the request, if it is one, and tells it in the response.
@@ -290,7 +306,8 @@ void HttpServer::Impl::AddRoutes() {
     const Answering* answering = ready;
     const EngineStatus status =
         answering != nullptr ? answering->inference().status() : EngineStatus();
-    response.set_content(metrics.Expose(status), "text/plain; version=0.0.4; charset=utf-8");
+    response.set_content(metrics.Expose(status, audit != nullptr ? audit->n_lost() : 0),
+                         "text/plain; version=0.0.4; charset=utf-8");
   });
 }
 

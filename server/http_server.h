@@ -10,6 +10,7 @@
 #include "gguf/result.h"
 #include "server/answering.h"
 #include "server/api_key.h"
+#include "server/audit_log.h"
 #include "server/connection_limits.h"
 #include "server/inference_thread.h"
 #include "server/metrics.h"
@@ -34,8 +35,8 @@ struct HttpServerOptions {
 
 class HttpServer {
  public:
-  /// `log` may be null; else it outlives the server.
-  HttpServer(HttpServerOptions options, RequestLog* log);
+  /// `log` and `audit` may be null; else they outlive the server.
+  HttpServer(HttpServerOptions options, RequestLog* log, AuditLog* audit = nullptr);
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;

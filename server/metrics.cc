@@ -101,7 +101,7 @@ struct Metrics::Recorded {
                                       .Add({});
   prometheus::Counter& turned_away = prometheus::BuildCounter()
                                          .Name("quern_requests_turned_away_total")
-                                         .Help("Of the rejected: with 429, for too many others.")
+                                         .Help("Of the rejected: with 429.")
                                          .Register(registry)
                                          .Add({});
   prometheus::Gauge& limit = prometheus::BuildGauge()
@@ -175,7 +175,7 @@ double Metrics::Throughput(Work* before, Work now) {
   return static_cast<double>(now.tokens - last.tokens) / (now.seconds - last.seconds);
 }
 
-std::string Metrics::Expose(const EngineStatus& status) {
+std::string Metrics::Expose(const EngineStatus& status, uint64_t n_audit_lost) {
   const auto number = [](uint64_t n) { return static_cast<double>(n); };
   double prompt_throughput = 0;
   double answer_throughput = 0;
@@ -224,6 +224,8 @@ std::string Metrics::Expose(const EngineStatus& status) {
       Gauge("quern_kv_page_tokens", "Tokens of a page.", number(status.page_tokens)),
       Counter("quern_preemptions_total", "Running requests put back for want of pages.",
               number(status.preemptions)),
+      Counter("quern_audit_lines_lost_total", "Lines of the audit log that could not be written.",
+              number(n_audit_lost)),
       Gauge("quern_memory_limit_bytes",
             "The machine's RAM or the tightest cgroup limit, whichever is less.",
             number(memory.limit)),

@@ -32,7 +32,8 @@ class Metrics {
 
   /// All metrics in Prometheus's text format, version 0.0.4. Those with the prefix `llamacpp:` have
   /// llama-server's names and meanings. Throughputs are those since the call before, as there.
-  std::string Expose(const EngineStatus& status);
+  /// `n_audit_lost`: lines of the audit log so far.
+  std::string Expose(const EngineStatus& status, uint64_t n_audit_lost = 0);
 
  private:
   struct Recorded;

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace quern {
@@ -23,6 +24,8 @@ struct RequestRecord {
   int status = 0;
   RequestOutcome outcome = RequestOutcome::kAnswered;
   double seconds = 0;  ///< from its first byte to the last of the answer
+
+  std::optional<std::string> prompt;  ///< as PromptText has it, where it is audited
 
   // Of generation; 0 for other requests.
   size_t prompt_tokens = 0;

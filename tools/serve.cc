@@ -12,6 +12,7 @@
 #include <thread>
 #include <utility>
 
+#include "server/audit_log.h"
 #include "server/http_server.h"
 #include "server/inference_thread.h"
 #include "server/process_memory.h"
@@ -28,39 +29,44 @@ namespace {
 // A signal handler can reach nothing but globals.
 sem_t signalled;
 volatile std::sig_atomic_t stop_asked = 0;
+volatile std::sig_atomic_t reload_asked = 0;
+volatile std::sig_atomic_t reopen_asked = 0;
 
-extern "C" void OnStopSignal(int /*signal*/) {
-  stop_asked = 1;
+extern "C" void OnSignal(int signal) {
+  (signal == SIGHUP ? reload_asked : signal == SIGUSR1 ? reopen_asked : stop_asked) = 1;
   sem_post(&signalled);
 }
-
-extern "C" void OnReloadSignal(int /*signal*/) { sem_post(&signalled); }
 
 /// What signals ask for.
 class Signals {
  public:
-  enum class Asked : uint8_t { kReload, kStop };
+  enum class Asked : uint8_t { kReload, kReopenLogs, kStop };
 
   Signals() { sem_init(&signalled, 0, 0); }
 
   /// From here on SIGHUP asks to reload.
-  static void CatchReload() { Catch(SIGHUP, OnReloadSignal, SA_RESTART); }
+  static void CatchReload() { Catch(SIGHUP, SA_RESTART); }
+  /// From here on SIGUSR1 asks to open the logs again.
+  static void CatchReopen() { Catch(SIGUSR1, SA_RESTART); }
   /// From here on the first SIGINT or SIGTERM asks to stop; a second one ends the process at once.
   static void CatchStop() {
-    Catch(SIGINT, OnStopSignal, SA_RESETHAND | SA_RESTART);
-    Catch(SIGTERM, OnStopSignal, SA_RESETHAND | SA_RESTART);
+    Catch(SIGINT, SA_RESETHAND | SA_RESTART);
+    Catch(SIGTERM, SA_RESETHAND | SA_RESTART);
   }
 
   static Asked Wait() {
-    while (sem_wait(&signalled) != 0) {
+    while (true) {
+      if (stop_asked != 0) return Asked::kStop;
+      if (std::exchange(reload_asked, 0) != 0) return Asked::kReload;
+      if (std::exchange(reopen_asked, 0) != 0) return Asked::kReopenLogs;
+      sem_wait(&signalled);
     }
-    return stop_asked != 0 ? Asked::kStop : Asked::kReload;
   }
 
  private:
-  static void Catch(int signal, void (*handler)(int), unsigned int flags) {
+  static void Catch(int signal, unsigned int flags) {
     struct sigaction action = {};
-    action.sa_handler = handler;
+    action.sa_handler = OnSignal;
     action.sa_flags = static_cast<int>(flags);
     sigaction(signal, &action, nullptr);
   }
@@ -69,7 +75,8 @@ class Signals {
 /// A server that accepts from the beginning and says that it is loading until there is a model.
 class Serving {
  public:
-  Serving(ServeOptions& options, RequestLog& log) : options_(options), log_(log) {}
+  Serving(ServeOptions& options, RequestLog& log, AuditLog* audit)
+      : options_(options), log_(log), audit_(audit) {}
   ~Serving() {
     if (!accepting_.joinable()) return;
     server_->Stop(std::chrono::seconds(0));
@@ -96,12 +103,13 @@ class Serving {
     if (!plan) return Propagate(plan);
     options_.engine.kv_tokens = plan->kv_tokens;
 
-    server_ = std::make_unique<HttpServer>(options_.http, &log_);
+    server_ = std::make_unique<HttpServer>(options_.http, &log_, audit_);
     Result<int> port = server_->Bind();
     if (!port) return Propagate(port);
     // A terminal that closes sends it too, and should end what has nothing to reload.
     const Signals signals;
     if (server_->CanReload()) Signals::CatchReload();
+    Signals::CatchReopen();
     accepting_ = std::thread([this] { server_->Run(); });
 
     Result<std::shared_ptr<const Model>> model =
@@ -122,7 +130,9 @@ class Serving {
     PrintStart(info, *plan, *port);
     log_.Write(LogLevel::kInfo, "listening",
                {{"host", options_.http.host}, {"port", *port}, {"model", info.id}});
-    while (Signals::Wait() == Signals::Asked::kReload) Reload();
+    for (Signals::Asked asked; (asked = Signals::Wait()) != Signals::Asked::kStop;) {
+      asked == Signals::Asked::kReload ? Reload() : ReopenLogs();
+    }
     log_.Write(LogLevel::kInfo, "stopping", {{"drain_seconds", options_.drain_seconds}});
     server_->Stop(std::chrono::seconds(options_.drain_seconds));
     accepting_.join();
@@ -148,6 +158,16 @@ class Serving {
     } else {
       log_.Write(LogLevel::kError, "not reloaded, all stays as it was",
                  {{"error", status.error().message}});
+    }
+  }
+
+  void ReopenLogs() {
+    Status status = log_.Reopen();
+    if (status && audit_ != nullptr) status = audit_->Reopen();
+    if (status) {
+      log_.Write(LogLevel::kInfo, "logs opened again");
+    } else {
+      log_.Write(LogLevel::kError, "log not opened again", {{"error", status.error().message}});
     }
   }
 
@@ -178,6 +198,7 @@ class Serving {
 
   ServeOptions& options_;
   RequestLog& log_;
+  AuditLog* audit_;
   std::unique_ptr<HttpServer> server_;
   std::unique_ptr<InferenceThread> inference_;  ///< goes before the server, whose metrics it feeds
   std::thread accepting_;
@@ -186,7 +207,13 @@ class Serving {
 Result<int> Serve(ServeOptions& options) {
   Result<std::unique_ptr<RequestLog>> log = RequestLog::Open(options.log);
   if (!log) return Propagate(log);
-  return Serving(options, **log).Run();
+  std::unique_ptr<AuditLog> audit;
+  if (!options.audit.file.empty()) {
+    Result<std::unique_ptr<AuditLog>> opened = AuditLog::Open(options.audit);
+    if (!opened) return Propagate(opened);
+    audit = *std::move(opened);
+  }
+  return Serving(options, **log, audit.get()).Run();
 }
 
 }  // namespace

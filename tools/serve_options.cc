@@ -158,6 +158,22 @@ void ServeOptions::AddTo(CLI::App* command) {
              {"warning", LogLevel::kWarning},
              {"error", LogLevel::kError}},
             "Least of what is logged: debug, info (default), warning or error");
+  CLI::Option* audit_log = command->add_option(
+      "--audit-log", audit.file,
+      "File of JSON lines that tell of each request who asked, and a SHA-256 of what");
+  command->add_flag("--audit-content", audit.with_content, "Put the prompts themselves there too")
+      ->needs(audit_log);
+  command
+      ->add_option(
+          "--audit-size", audit_mib,
+          "MiB after which it is set aside as FILE.1, an older one as FILE.2 and so on; 0: "
+          "never")
+      ->needs(audit_log)
+      ->capture_default_str();
+  command->add_option("--audit-files", audit.n_kept, "Files that are set aside")
+      ->needs(audit_log)
+      ->check(CLI::Range(size_t{1}, size_t{1000}))
+      ->capture_default_str();
   engine.max_running = 16;
   NameVariables(command);
 }
@@ -181,6 +197,7 @@ Status ServeOptions::Finish(const GgufFile& file) {
   engine.max_step_seconds = 1;
   http.show_slots = !no_slots;
   if (!tls.certificate.empty()) http.tls = tls;
+  audit.max_bytes = audit_mib << 20U;
   http.answering.queue_timeout = std::chrono::seconds(queue_timeout_seconds);
   if (timeout_seconds) {
     http.limits.body = std::chrono::seconds(*timeout_seconds);

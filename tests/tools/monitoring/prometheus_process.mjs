@@ -10,7 +10,7 @@ import {Server} from '../../server/clients/server_process.mjs';
 
 for (const command of ['prometheus', 'promtool']) {
   if (spawnSync(command, ['--version']).error) {
-    console.log(`skipped: ${command} is not installed; tools/setup/install.sh test installs it`);
+    console.log(`skipped: ${command} is not installed; tools/setup/install.sh monitor installs it`);
     process.exit(77);
   }
 }
