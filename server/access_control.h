@@ -3,16 +3,13 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "gguf/result.h"
+#include "server/api_key.h"
 
 namespace quern {
-
-/// Keys of a file, one a line; blank lines, lines that begin with `#`, and blanks around a key are
-/// passed over. Errors: kNotFound, kIo; kInvalidArgument naming file and line for a key that no
-/// client can send, and for a file without a key.
-Result<std::vector<std::string>> ReadApiKeyFile(const std::string& path);
 
 /// Whether only this machine reaches `host`: 127.0.0.0/8, ::1, localhost.
 bool IsLoopback(std::string_view host);
@@ -23,24 +20,22 @@ Status CheckExposure(std::string_view host, bool has_key, bool insecure);
 
 class AccessControl {
  public:
-  /// Errors: kInvalidArgument for a key that is empty or that no client can send.
-  static Result<AccessControl> Create(std::vector<std::string> keys);
+  AccessControl() = default;
+  explicit AccessControl(std::vector<ApiKey> keys) : keys_(std::move(keys)) {}
 
-  /// Whether a request is let in: one with a key of ours, as `Bearer` in Authorization or in
-  /// X-Api-Key ("" where a header is absent); any request when there are no keys; /health,
-  /// /v1/health and OPTIONS, which browsers send without keys. Compares with every key in full: the
-  /// time tells nothing but the length of what was given and the number of keys.
-  bool Allows(std::string_view method, std::string_view path, std::string_view authorization,
-              std::string_view x_api_key) const;
+  /// Whether a request needs no key: any when there are none; /health, /v1/health and OPTIONS,
+  /// which browsers send without keys.
+  bool IsOpen(std::string_view method, std::string_view path) const;
+
+  /// The key that a request has, as `Bearer` in Authorization or in X-Api-Key ("" where a header is
+  /// absent). Null for none of ours. Compares with every key: the time tells nothing but the length
+  /// of what was given and the number of keys.
+  const ApiKey* Find(std::string_view authorization, std::string_view x_api_key) const;
 
   bool has_keys() const { return !keys_.empty(); }
 
  private:
-  explicit AccessControl(std::vector<std::string> keys) : keys_(std::move(keys)) {}
-
-  bool Knows(std::string_view given) const;
-
-  std::vector<std::string> keys_;
+  std::vector<ApiKey> keys_;
 };
 
 }  // namespace quern

@@ -12,6 +12,7 @@
 
 #include "server/generation.h"
 #include "server/http_reply.h"
+#include "server/prompt_text.h"
 #include "server/response_format.h"
 
 namespace quern {
@@ -193,6 +194,7 @@ void Answering::Complete(ApiKind kind, const std::shared_ptr<Exchange>& exchange
                          const httplib::Request& request, httplib::Response& response) {
   Result<ApiRequest> parsed = ParseApiRequest(kind, request.body, options_.defaults);
   if (!parsed) return ReplyError(response, parsed.error());
+  if (options_.audit_prompts) exchange->record.prompt = PromptText(parsed->prompts);
 
   const Model& model = inference_->model();
   ResponseContext context{.tokenizer = &model.tokenizer(),
@@ -258,6 +260,7 @@ void Answering::Embed(const std::shared_ptr<Exchange>& exchange, const httplib::
                       httplib::Response& response) {
   Result<EmbeddingRequest> parsed = ParseEmbeddingRequest(request.body);
   if (!parsed) return ReplyError(response, parsed.error());
+  if (options_.audit_prompts) exchange->record.prompt = PromptText(parsed->inputs);
   if (Status status = CheckCount(parsed->inputs.size()); !status) {
     return ReplyError(response, status.error());
   }

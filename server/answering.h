@@ -23,6 +23,7 @@ struct AnsweringOptions {
   std::chrono::milliseconds ping_every{15'000};  ///< a comment on a stream that is silent so long
   Pooling pooling = Pooling::kMean;              ///< of embeddings
   bool context_shift = false;  ///< full contexts are shifted; else the answer ends
+  bool audit_prompts = false;  ///< the record of a request keeps its prompt
   AnswerDefaults defaults;
 };
 

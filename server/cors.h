@@ -19,15 +19,13 @@ namespace quern {
 ///   page can read them. No origin is allowed unless the operator names it. Credentials are never
 ///   allowed: keys travel in headers that scripts set.
 /// - A page can send a POST that needs no leave, such as a form or text/plain, and set the server
-/// to
-///   work without reading the answer. Browsers say where it comes from: a request that may change
-///   something is refused if its Origin is neither allowed, nor the server's own (the Host that it
-///   names), nor on this machine. Programs send no Origin.
+///   to work without reading the answer. Browsers say where it comes from: a request that may
+///   change something is refused if its Origin is neither allowed, nor the server's own (the Host
+///   that it names), nor on this machine. Programs send no Origin.
 /// - A page can have its own name resolve to 127.0.0.1 and thus be of the server's own origin.
-/// Where
-///   that would let it in, on a loopback address without keys, the Host must be a loopback name,
-///   the address that the server listens on, or the host of an allowed origin. With `*` any page is
-///   let in anyway.
+///   Where that would let it in, on a loopback address without keys, the Host must be a loopback
+///   name, the address that the server listens on, or the host of an allowed origin. With `*` any
+///   page is let in anyway.
 class Cors {
  public:
   struct Options {

@@ -3,10 +3,12 @@
 
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <span>
 #include <utility>
 
 #include "server/answer.h"
+#include "server/quotas.h"
 #include "server/request_record.h"
 
 namespace quern {
@@ -20,6 +22,7 @@ class Exchange {
   explicit Exchange(std::function<void(const RequestRecord&)> report)
       : report_(std::move(report)), start_(Clock::now()) {}
   ~Exchange() {
+    if (ticket != nullptr) ticket->Spend(record.prompt_tokens + record.generated_tokens);
     record.seconds = Seconds();
     report_(record);
   }
@@ -44,6 +47,7 @@ class Exchange {
   void NoteAnswers(std::span<const Answer> answers, size_t n);
 
   RequestRecord record;
+  std::unique_ptr<Quotas::Ticket> ticket;  ///< of the caller, where requests are counted
 
  private:
   std::function<void(const RequestRecord&)> report_;

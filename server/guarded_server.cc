@@ -163,23 +163,30 @@ void GuardedServer::Start(socket_t socket, bool turned_away) {
 }
 
 void GuardedServer::Serve(Connection* connection) {
-  GuardedStream stream(connection->socket, stop_, limits_, &connection->waiting_since);
   // What a handler throws is answered by the exception handler; what an answer throws while it is
   // written can only end the connection.
   try {
-    if (connection->turned_away) {
-      Refuse(stream, {503, fmt::format("the server has its most connections, {}",
-                                       limits_.max_connections)});
-    } else {
-      for (size_t n = 1; stream.AwaitRequest() && ServeRequest(stream, n == kMaxRequests); ++n) {
-      }
-    }
+    std::unique_ptr<Transport> transport =
+        tls_ != nullptr ? tls_->Accept(connection->socket) : PlainTransport(connection->socket);
+    if (transport != nullptr) ServeRequests(*connection, std::move(transport));
   } catch (const std::exception&) {
   }
   const std::lock_guard lock(mutex_);
   shutdown(connection->socket, SHUT_RDWR);
   close(std::exchange(connection->socket, INVALID_SOCKET));
   connection->ended = true;
+}
+
+void GuardedServer::ServeRequests(Connection& connection, std::unique_ptr<Transport> transport) {
+  GuardedStream stream(connection.socket, std::move(transport), stop_, limits_,
+                       &connection.waiting_since);
+  if (connection.turned_away) {
+    return Refuse(stream, {503, fmt::format("the server has its most connections, {}",
+                                            limits_.max_connections)});
+  }
+  for (size_t n = 1; stream.AwaitRequest() && ServeRequest(stream, n == kMaxRequests); ++n) {
+  }
+  if (stream.misses_tls()) Refuse(stream, {400, "TLS is spoken here: use https://"});
 }
 
 bool GuardedServer::ServeRequest(GuardedStream& stream, bool last) {

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <functional>
 #include <list>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -17,6 +18,7 @@
 #include "server/connection_limits.h"
 #include "server/guarded_stream.h"
 #include "server/http_error.h"
+#include "server/tls.h"
 
 namespace quern {
 
@@ -48,6 +50,9 @@ class GuardedServer : private httplib::Server {
     refusal_logger_ = std::move(logger);
   }
 
+  /// Speaks TLS, with a `tls` that outlives the server. Before Run.
+  void set_tls(const TlsServer* tls) { tls_ = tls; }
+
   /// Takes the address, `port` 0 being any free one, and gives the port. Errors: kIo.
   Result<int> Bind(const std::string& host, int port);
   /// Accepts until Stop, then waits for the handlers under way. Once, after Bind.
@@ -78,11 +83,13 @@ class GuardedServer : private httplib::Server {
   bool Evict();
   void Start(socket_t socket, bool turned_away);
   void Serve(Connection* connection);
+  void ServeRequests(Connection& connection, std::unique_ptr<Transport> transport);
   /// One request and its answer. False when the connection ends with it.
   bool ServeRequest(GuardedStream& stream, bool last);
   void Refuse(GuardedStream& stream, const HttpError& error);
 
   ConnectionLimits limits_;
+  const TlsServer* tls_ = nullptr;
   std::function<void(const std::string&, const HttpError&)> refusal_logger_;
   int stop_;  ///< an eventfd
   mutable std::mutex mutex_;

@@ -21,6 +21,10 @@ constexpr size_t kSlowestBytesPerSecond = 16384;
 /// What a write has left when the server stops, and how long the last answer is waited for.
 constexpr std::chrono::seconds kLastMoment(1);
 
+short EventOf(Transport::State state) {
+  return state == Transport::State::kWantRead ? POLLIN : POLLOUT;
+}
+
 /// Whole milliseconds to wait, rounded up.
 int Until(Clock::time_point deadline) {
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
@@ -29,13 +33,19 @@ int Until(Clock::time_point deadline) {
 
 }  // namespace
 
-GuardedStream::GuardedStream(socket_t socket, int stop, const ConnectionLimits& limits,
+GuardedStream::GuardedStream(socket_t socket, std::unique_ptr<Transport> transport, int stop,
+                             const ConnectionLimits& limits,
                              std::atomic<Clock::time_point>* waiting_since)
-    : socket_(socket), stop_(stop), limits_(limits), waiting_since_(waiting_since) {}
+    : socket_(socket),
+      transport_(std::move(transport)),
+      stop_(stop),
+      limits_(limits),
+      waiting_since_(waiting_since) {}
 
-GuardedStream::Readiness GuardedStream::WaitToRead(Clock::time_point deadline) const {
+GuardedStream::Readiness GuardedStream::WaitToReceive(Transport::State state,
+                                                      Clock::time_point deadline) const {
   while (true) {
-    std::array<pollfd, 2> waits = {{{stop_, POLLIN, 0}, {socket_, POLLIN, 0}}};
+    std::array<pollfd, 2> waits = {{{stop_, POLLIN, 0}, {socket_, EventOf(state), 0}}};
     const int n = poll(waits.data(), waits.size(), Until(deadline));
     // A sender that goes on and on shall not hold up the end.
     if (waits[0].revents != 0) return Readiness::kStopping;
@@ -44,9 +54,9 @@ GuardedStream::Readiness GuardedStream::WaitToRead(Clock::time_point deadline) c
   }
 }
 
-bool GuardedStream::WaitToWrite(Clock::time_point* deadline) const {
+bool GuardedStream::WaitToSend(Transport::State state, Clock::time_point* deadline) const {
   while (true) {
-    std::array<pollfd, 2> waits = {{{socket_, POLLOUT, 0}, {stop_, POLLIN, 0}}};
+    std::array<pollfd, 2> waits = {{{socket_, EventOf(state), 0}, {stop_, POLLIN, 0}}};
     int n = poll(waits.data(), waits.size(), Until(*deadline));
     if (waits[0].revents == 0 && waits[1].revents != 0) {
       *deadline = std::min(*deadline, Clock::now() + kLastMoment);
@@ -59,9 +69,12 @@ bool GuardedStream::WaitToWrite(Clock::time_point* deadline) const {
 
 tl::expected<void, HttpError> GuardedStream::Receive(Clock::time_point deadline, const char* late,
                                                      const char* broken) {
+  Transport::State state = Transport::State::kWantRead;
   while (true) {
-    switch (WaitToRead(deadline)) {
+    const bool pending = state == Transport::State::kWantRead && transport_->HasPending();
+    switch (WaitToReceive(state, pending ? Clock::now() : deadline)) {
       case Readiness::kLate:
+        if (pending) break;
         return tl::unexpected(HttpError{408, late});
       case Readiness::kStopping:
         return tl::unexpected(HttpError{503, "the server is shutting down"});
@@ -69,13 +82,13 @@ tl::expected<void, HttpError> GuardedStream::Receive(Clock::time_point deadline,
         break;
     }
     std::array<char, kReceiveBytes> buffer;
-    const ssize_t n = recv(socket_, buffer.data(), buffer.size(), MSG_DONTWAIT);
-    if (n > 0) {
-      received_.append(buffer.data(), static_cast<size_t>(n));
+    const Transport::Moved moved = transport_->Receive(buffer);
+    if (moved.state == Transport::State::kEnded) return tl::unexpected(HttpError{400, broken});
+    if (moved.state == Transport::State::kMoved) {
+      received_.append(buffer.data(), moved.n);
       return {};
     }
-    if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
-    return tl::unexpected(HttpError{400, broken});
+    state = moved.state;
   }
 }
 
@@ -181,13 +194,16 @@ bool GuardedStream::Send(std::string_view data) {
   if (cannot_write_) return false;
   Clock::time_point deadline =
       Clock::now() + limits_.write + std::chrono::seconds(data.size() / kSlowestBytesPerSecond);
+  Transport::State state = Transport::State::kWantWrite;
   while (!data.empty()) {
-    if (!WaitToWrite(&deadline)) break;
-    const ssize_t n = send(socket_, data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (n >= 0) {
-      data.remove_prefix(static_cast<size_t>(n));
-    } else if (errno != EINTR && errno != EAGAIN) {
-      break;
+    if (!WaitToSend(state, &deadline)) break;
+    const Transport::Moved moved = transport_->Send(data);
+    if (moved.state == Transport::State::kEnded) break;
+    if (moved.state == Transport::State::kMoved) {
+      data.remove_prefix(moved.n);
+      state = Transport::State::kWantWrite;
+    } else {
+      state = moved.state;
     }
     // The socket's buffer takes a slow reader's bytes in drops: each is no new lease of time.
     if (!data.empty() && Clock::now() >= deadline) break;
@@ -203,17 +219,22 @@ ssize_t GuardedStream::write(const char* data, size_t size) {
 
 void GuardedStream::SendLast(std::string_view answer) {
   if (!Send(answer)) return;
-  shutdown(socket_, SHUT_WR);
+  transport_->EndSending();
   const Clock::time_point deadline = Clock::now() + kLastMoment;
   do {
     Take(Rest().size());
   } while (Receive(deadline, "", ""));
 }
 
+socket_t GuardedStream::socket() const {
+  transport_->ShowEnd();
+  return socket_;
+}
+
 bool GuardedStream::is_readable() const { return !Rest().empty() || is_writable(); }
 
 bool GuardedStream::is_writable() const {
-  return !cannot_write_ && httplib::detail::is_socket_alive(socket_);
+  return !cannot_write_ && httplib::detail::is_socket_alive(socket());
 }
 
 void GuardedStream::get_remote_ip_and_port(std::string& ip, int& port) const {

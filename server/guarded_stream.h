@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,6 +14,7 @@
 #include "server/connection_limits.h"
 #include "server/http_error.h"
 #include "server/request_head.h"
+#include "server/transport.h"
 
 namespace quern {
 
@@ -22,17 +24,19 @@ class GuardedStream final : public httplib::Stream {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// `stop`: a descriptor that becomes readable when the server stops, which ends all reading at
-  /// once and leaves a write a second. `waiting_since` gets the time from which the client owes
-  /// bytes, and kNotWaiting while it owes none.
-  GuardedStream(socket_t socket, int stop, const ConnectionLimits& limits,
-                std::atomic<Clock::time_point>* waiting_since);
+  /// `transport`: over `socket`. `stop`: a descriptor that becomes readable when the server stops,
+  /// which ends all reading at once and leaves a write a second. `waiting_since` gets the time from
+  /// which the client owes bytes, and kNotWaiting while it owes none.
+  GuardedStream(socket_t socket, std::unique_ptr<Transport> transport, int stop,
+                const ConnectionLimits& limits, std::atomic<Clock::time_point>* waiting_since);
 
   static constexpr Clock::time_point kNotWaiting = Clock::time_point::max();
 
   /// Waits for the first byte of a request. False when none came: the client has left or was idle
   /// for too long, or the server stops.
   bool AwaitRequest();
+  /// Whether that was for HTTP without the TLS that is spoken here.
+  bool misses_tls() const { return transport_->MissesTls(); }
   /// Errors: 408 for one that comes too slowly, 400 for one that breaks off, 503 when the server
   /// stops, and those of ParseRequestHead.
   tl::expected<void, HttpError> ReadHead();
@@ -53,13 +57,15 @@ class GuardedStream final : public httplib::Stream {
   ssize_t write(const char* data, size_t size) override;
   void get_remote_ip_and_port(std::string& ip, int& port) const override;
   void get_local_ip_and_port(std::string& ip, int& port) const override;
-  socket_t socket() const override { return socket_; }
+  /// The library looks at it to see whether the client has left.
+  socket_t socket() const override;
 
  private:
   enum class Readiness { kReady, kLate, kStopping };
 
-  Readiness WaitToRead(Clock::time_point deadline) const;
-  bool WaitToWrite(Clock::time_point* deadline) const;
+  /// Until the socket is ready for what `state` wants.
+  Readiness WaitToReceive(Transport::State state, Clock::time_point deadline) const;
+  bool WaitToSend(Transport::State state, Clock::time_point* deadline) const;
   /// Adds to received_. Errors: `late` and `broken` are the messages of 408 and 400.
   tl::expected<void, HttpError> Receive(Clock::time_point deadline, const char* late,
                                         const char* broken);
@@ -71,6 +77,7 @@ class GuardedStream final : public httplib::Stream {
   bool BodyEnded() const;
 
   socket_t socket_;
+  std::unique_ptr<Transport> transport_;
   int stop_;
   const ConnectionLimits& limits_;
   std::atomic<Clock::time_point>* waiting_since_;

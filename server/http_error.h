@@ -12,6 +12,7 @@ struct HttpError {
   std::string message;
   std::string type{};  ///< empty: the one that goes with the status
   nlohmann::ordered_json details = nlohmann::ordered_json::object();  ///< further fields
+  int retry_after = 1;  ///< seconds; told with 429 and 503. A place takes about one to get free.
 };
 
 /// `{"error": {"message", "type", "code"}}` and what else the error tells; the code is the status.

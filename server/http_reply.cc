@@ -32,8 +32,9 @@ void Reply(httplib::Response& response, int status, const Json& body) {
 }
 
 void ReplyError(httplib::Response& response, const HttpError& error) {
-  // Clients come back by themselves; a second is about what a place takes to get free.
-  if (error.status == 429 || error.status == 503) response.set_header("Retry-After", "1");
+  if (error.status == 429 || error.status == 503) {
+    response.set_header("Retry-After", std::to_string(error.retry_after));
+  }
   response.status = error.status;
   response.set_content(HttpErrorBody(error), kJsonType);
 }

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <functional>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -15,7 +16,9 @@
 #include "server/exchange.h"
 #include "server/guarded_server.h"
 #include "server/http_reply.h"
+#include "server/key_file.h"
 #include "server/model_endpoints.h"
+#include "server/quotas.h"
 #include "server/request_id.h"
 
 namespace quern {
@@ -37,6 +40,11 @@ std::vector<std::string> Paths() {
           "/detokenize", "/apply-template"};
 }
 
+const ApiKey* FindKey(const AccessControl& access, const Request& request) {
+  return access.Find(request.get_header_value("Authorization"),
+                     request.get_header_value("X-Api-Key"));
+}
+
 /// 503 says to come back: while the model is being loaded, or after too long in the line.
 RequestOutcome OutcomeOf(int status) {
   if (status < 400) return RequestOutcome::kAnswered;
@@ -46,10 +54,12 @@ RequestOutcome OutcomeOf(int status) {
 }  // namespace
 
 struct HttpServer::Impl {
-  Impl(HttpServerOptions options_in, RequestLog* log_in)
+  Impl(HttpServerOptions options_in, RequestLog* log_in, AuditLog* audit_in)
       : options(std::move(options_in)),
         log(log_in),
+        audit(audit_in),
         metrics(options.answering.version, Paths()),
+        quotas(options.rate_limit),
         server(options.limits) {}
 
   using Handler = std::function<void(const ExchangePtr&, const Request&, Response&)>;
@@ -62,6 +72,14 @@ struct HttpServer::Impl {
   void Get(const std::string& path, Handler handler);
   void Post(const std::string& path, Handler handler);
   httplib::Server::Handler Handling(Handler handler);
+  /// All that Bind does before it takes the address.
+  Status Prepare();
+  /// The options' keys and those of their file.
+  Result<AccessControl> ReadAccess() const;
+  std::shared_ptr<const AccessControl> Access() const;
+  void SetAccess(AccessControl control);
+  /// Counts a request on its caller. False when it is one too many, which the response then says.
+  bool CountIn(Exchange& exchange, const Request& request, Response& response);
   void ReplyNoHandler(const Request& request, Response& response) const;
   /// A handler that has a model, or answers that it is being loaded.
   Handler WithModel(ModelHandler handler);
@@ -69,20 +87,27 @@ struct HttpServer::Impl {
   /// Answers what gets no further: preflights, and requests that access control or CORS refuse.
   bool Intercept(const Request& request, Response& response);
   void Report(const RequestRecord& record);
+  void Audit(const RequestRecord& record);
 
   HttpServerOptions options;
   RequestLog* log;
+  AuditLog* audit;
+  std::atomic<uint64_t> n_audit_lost_told{0};
   Metrics metrics;
+  Quotas quotas;
+  std::unique_ptr<TlsServer> tls;  ///< from Bind on, where it is spoken
   GuardedServer server;
   std::unordered_map<std::string, const char*> allowed_methods;  ///< of each path
-  std::optional<AccessControl> access;                           ///< from Bind on, as the next
-  std::optional<Cors> cors;
-  std::unique_ptr<Answering> loaded;       ///< behind the next
-  std::atomic<Answering*> ready{nullptr};  ///< null while the model is being loaded
+  mutable std::mutex mutex;
+  std::shared_ptr<const AccessControl> access;  ///< from Bind on; under mutex
+  std::optional<Cors> cors;                     ///< from Bind on
+  std::unique_ptr<Answering> loaded;            ///< behind the next
+  std::atomic<Answering*> ready{nullptr};       ///< null while the model is being loaded
 };
 
-HttpServer::HttpServer(HttpServerOptions options, RequestLog* log)
-    : impl_(std::make_unique<Impl>(std::move(options), log)) {
+HttpServer::HttpServer(HttpServerOptions options, RequestLog* log, AuditLog* audit)
+    : impl_(std::make_unique<Impl>(std::move(options), log, audit)) {
+  impl_->options.answering.audit_prompts = audit != nullptr;
   impl_->AddRoutes();
   impl_->AddModelRoutes();
   impl_->AddErrorHandlers();
@@ -92,25 +117,53 @@ HttpServer::~HttpServer() = default;
 
 Metrics& HttpServer::metrics() { return impl_->metrics; }
 
-Result<int> HttpServer::Bind() {
-  Impl& impl = *impl_;
-  const HttpServerOptions& options = impl.options;
-  Result<AccessControl> access = AccessControl::Create(options.api_keys);
-  if (!access) return Propagate(access);
-  Status exposure = CheckExposure(options.host, access->has_keys(), options.insecure);
+Status HttpServer::Impl::Prepare() {
+  Result<AccessControl> control = ReadAccess();
+  if (!control) return Propagate(control);
+  Status exposure = CheckExposure(options.host, control->has_keys(), options.insecure);
   if (!exposure) return Propagate(exposure);
-  Result<Cors> cors = Cors::Create({.origins = options.cors_origins,
-                                    .bound_host = options.host,
-                                    .has_keys = access->has_keys()});
-  if (!cors) return Propagate(cors);
-  impl.access = std::move(*access);
-  impl.cors = std::move(*cors);
-  return impl.server.Bind(options.host, options.port);
+  Result<Cors> guard = Cors::Create({.origins = options.cors_origins,
+                                     .bound_host = options.host,
+                                     .has_keys = control->has_keys()});
+  if (!guard) return Propagate(guard);
+  if (options.tls) {
+    Result<std::unique_ptr<TlsServer>> made = TlsServer::Create(*options.tls);
+    if (!made) return Propagate(made);
+    tls = *std::move(made);
+    server.set_tls(tls.get());
+  }
+  SetAccess(*std::move(control));
+  cors = *std::move(guard);
+  return {};
+}
+
+Status HttpServer::Check(const HttpServerOptions& options) {
+  return HttpServer(options, /*log=*/nullptr).impl_->Prepare();
+}
+
+Result<int> HttpServer::Bind() {
+  if (Status status = impl_->Prepare(); !status) return Propagate(status);
+  return impl_->server.Bind(impl_->options.host, impl_->options.port);
+}
+
+bool HttpServer::CanReload() const {
+  return impl_->tls != nullptr || !impl_->options.api_key_file.empty();
+}
+
+Status HttpServer::Reload() {
+  Result<AccessControl> access = impl_->ReadAccess();
+  if (!access) return Propagate(access);
+  if (impl_->tls != nullptr) {
+    if (Status status = impl_->tls->Reload(); !status) return status;
+  }
+  impl_->SetAccess(*std::move(access));
+  return {};
 }
 
 void HttpServer::Run() { impl_->server.Run(); }
 
 void HttpServer::SetModel(InferenceThread* inference, ModelInfo info) {
+  impl_->metrics.SetRequestsLimit(inference->max_requests());
   impl_->loaded = std::make_unique<Answering>(inference, std::move(info), impl_->options.answering);
   impl_->ready = impl_->loaded.get();
 }
@@ -122,6 +175,32 @@ void HttpServer::Stop(std::chrono::milliseconds drain) {
   impl_->server.Stop();
 }
 
+Result<AccessControl> HttpServer::Impl::ReadAccess() const {
+  std::vector<ApiKey> keys;
+  for (const std::string& secret : options.api_keys) {
+    Result<ApiKey> key = ApiKey::Create(fmt::format("option-{}", keys.size() + 1), secret);
+    if (!key) return Propagate(key);
+    keys.push_back(*std::move(key));
+  }
+  if (!options.api_key_file.empty()) {
+    Result<std::vector<ApiKey>> more = ReadKeyFile(options.api_key_file);
+    if (!more) return Propagate(more);
+    keys.insert(keys.end(), more->begin(), more->end());
+  }
+  return AccessControl(std::move(keys));
+}
+
+std::shared_ptr<const AccessControl> HttpServer::Impl::Access() const {
+  const std::lock_guard lock(mutex);
+  return access;
+}
+
+void HttpServer::Impl::SetAccess(AccessControl control) {
+  auto shared = std::make_shared<const AccessControl>(std::move(control));
+  const std::lock_guard lock(mutex);
+  access = std::move(shared);
+}
+
 bool HttpServer::Impl::Intercept(const Request& request, Response& response) {
   const Cors::Decision decision = cors->Decide(request.method, request.get_header_value("Origin"),
                                                request.get_header_value("Host"));
@@ -131,9 +210,8 @@ bool HttpServer::Impl::Intercept(const Request& request, Response& response) {
   } else if (decision.is_preflight) {
     response.status = 200;
     response.set_header("Allow", "GET, POST, OPTIONS");
-  } else if (!access->Allows(request.method, request.path,
-                             request.get_header_value("Authorization"),
-                             request.get_header_value("X-Api-Key"))) {
+  } else if (const auto control = Access(); !control->IsOpen(request.method, request.path) &&
+                                            FindKey(*control, request) == nullptr) {
     response.set_header("WWW-Authenticate", "Bearer");
     ReplyError(response, HttpError{401, "no valid API key"});
   } else {
@@ -146,6 +224,17 @@ bool HttpServer::Impl::Intercept(const Request& request, Response& response) {
 void HttpServer::Impl::Report(const RequestRecord& record) {
   metrics.Record(record);
   if (log != nullptr) log->Record(record);
+  if (audit != nullptr) Audit(record);
+}
+
+void HttpServer::Impl::Audit(const RequestRecord& record) {
+  const Answering* answering = ready;
+  audit->Record(record, answering != nullptr ? answering->info().id : "");
+  const uint64_t n_lost = audit->n_lost();
+  const uint64_t n_told = n_audit_lost_told.exchange(n_lost);
+  if (n_lost > n_told && log != nullptr) {
+    log->Write(LogLevel::kWarning, "audit lines lost", {{"count", n_lost - n_told}});
+  }
 }
 
 /// Takes the client's name for the request, if it is one, and tells it in the response.
@@ -163,13 +252,27 @@ ExchangePtr HttpServer::Impl::NewExchange(const Request& request, Response& resp
   return exchange;
 }
 
+/// Questions of monitors, which are GETs, are free.
+bool HttpServer::Impl::CountIn(Exchange& exchange, const Request& request, Response& response) {
+  const auto control = Access();
+  const ApiKey* key = FindKey(*control, request);
+  if (key != nullptr) exchange.record.key = key->name();
+  if (request.method != "POST") return true;
+  Quotas::Decision decision = quotas.Admit(key != nullptr ? key->name() : request.remote_addr,
+                                           key != nullptr ? key->limits() : KeyLimits());
+  for (const auto& [name, value] : decision.headers) response.set_header(name, value);
+  if (decision.refusal) ReplyError(response, *decision.refusal);
+  exchange.ticket = std::move(decision.ticket);
+  return !decision.refusal;
+}
+
 httplib::Server::Handler HttpServer::Impl::Handling(Handler handler) {
   return [this, handler = std::move(handler)](const Request& request, Response& response) {
     const ExchangePtr exchange = NewExchange(request, response);
     RequestRecord& record = exchange->record;
     record.status = 200;  // unless the handler finds another
     try {
-      handler(exchange, request, response);
+      if (CountIn(*exchange, request, response)) handler(exchange, request, response);
     } catch (const std::exception& error) {
       ReplyError(response, HttpError{500, error.what()});
     }
@@ -212,7 +315,8 @@ void HttpServer::Impl::AddRoutes() {
     const Answering* answering = ready;
     const EngineStatus status =
         answering != nullptr ? answering->inference().status() : EngineStatus();
-    response.set_content(metrics.Expose(status), "text/plain; version=0.0.4; charset=utf-8");
+    response.set_content(metrics.Expose(status, audit != nullptr ? audit->n_lost() : 0),
+                         "text/plain; version=0.0.4; charset=utf-8");
   });
 }
 

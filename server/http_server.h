@@ -3,41 +3,56 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "gguf/result.h"
 #include "server/answering.h"
+#include "server/api_key.h"
+#include "server/audit_log.h"
 #include "server/connection_limits.h"
 #include "server/inference_thread.h"
 #include "server/metrics.h"
 #include "server/request_log.h"
+#include "server/tls.h"
 
 namespace quern {
 
 struct HttpServerOptions {
   std::string host = "127.0.0.1";
   int port = 8080;                        ///< 0: any free one
-  std::vector<std::string> api_keys;      ///< none: no key is asked for
+  std::vector<std::string> api_keys;      ///< no keys here and there: none is asked for
+  std::string api_key_file;               ///< as ReadKeyFile has it; empty: none
+  std::optional<RequestRate> rate_limit;  ///< of keys that have none, and of addresses without
   bool insecure = false;                  ///< others may reach it without a key
   std::vector<std::string> cors_origins;  ///< whose pages may use it, as Cors::Options has them
   bool show_slots = true;                 ///< /slots
+  std::optional<TlsFiles> tls;            ///< where none, bytes go as they are
   ConnectionLimits limits;
   AnsweringOptions answering;
 };
 
 class HttpServer {
  public:
-  /// `log` may be null; else it outlives the server.
-  HttpServer(HttpServerOptions options, RequestLog* log);
+  /// `log` and `audit` may be null; else they outlive the server.
+  HttpServer(HttpServerOptions options, RequestLog* log, AuditLog* audit = nullptr);
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
 
+  /// Whether Bind would take the options. Errors: as Bind, but for the address's own.
+  static Status Check(const HttpServerOptions& options);
+
   /// Takes the address and gives its port. Errors: kIo naming it; kInvalidArgument for an address
   /// that others can reach without a key, for a key that no client can send, and for an origin that
-  /// is none.
+  /// is none; those of ReadKeyFile and TlsServer::Create.
   Result<int> Bind();
+  /// Whether there is anything that Reload reads.
+  bool CanReload() const;
+  /// Reads the file of API keys again, and the certificate with its key, for connections to come.
+  /// Errors: those of reading; then all stays as it was. Any thread, after Bind.
+  Status Reload();
   /// Serves until Stop. Until there is a model, requests that need one are answered with 503.
   void Run();
   /// From now on `inference` answers; it outlives the server. Once.

@@ -63,6 +63,8 @@ class InferenceThread {
   std::chrono::steady_clock::duration stalled() const;
   /// Whether it takes no more requests.
   bool closed() const { return closed_; }
+  /// Most answers that run and wait together.
+  size_t max_requests() const { return max_requests_; }
   /// Answers handed over and not yet finished.
   size_t n_active() const { return n_active_; }
 

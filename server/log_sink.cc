@@ -22,6 +22,11 @@ bool LogSink::Put(const spdlog::details::log_msg& message) {
   spdlog::memory_buf_t line;
   if (is_torn_) line.push_back('\n');
   formatter_->format(message, line);
+  if (max_bytes_ > 0) {
+    const uint64_t size = file_->Size();
+    // Where it cannot be renamed it grows on: lines are worth more than the limit.
+    if (size > 0 && size + line.size() > max_bytes_) (void)file_->SetAside(n_kept_);
+  }
   return WriteAll({line.data(), line.size()});
 }
 
@@ -31,7 +36,8 @@ bool LogSink::WriteAll(std::string_view text) {
     if (!WaitUntilWritable()) break;
     // A pipe that is writable takes so much without blocking; more could stall in this call, where
     // nothing ends the wait.
-    const ssize_t n = write(fd_, text.data(), std::min<size_t>(text.size(), PIPE_BUF));
+    const ssize_t n =
+        write(file_->descriptor(), text.data(), std::min<size_t>(text.size(), PIPE_BUF));
     if (n < 0 && errno != EINTR) break;
     if (n > 0) text.remove_prefix(static_cast<size_t>(n));
   }
@@ -43,7 +49,7 @@ bool LogSink::WaitUntilWritable() {
   constexpr int kWaitMilliseconds = 100;
   constexpr int kMaxLateWaits = 10;
   while (true) {
-    pollfd writable = {fd_, POLLOUT, 0};
+    pollfd writable = {file_->descriptor(), POLLOUT, 0};
     if (poll(&writable, 1, n_late_waits_ < kMaxLateWaits ? kWaitMilliseconds : 0) > 0) return true;
     if (!closing_) continue;
     if (n_late_waits_ >= kMaxLateWaits) return false;

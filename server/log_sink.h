@@ -13,15 +13,22 @@
 #include <string_view>
 #include <utility>
 
+#include "server/log_file.h"
+
 namespace quern {
 
 /// Used by the one thread of `pool`, whose queue loses lines while this sink is stalled.
 class LogSink : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
  public:
-  /// `fd`: stays open. `describe_loss`: the message of a line that tells of so many lost lines.
-  LogSink(int fd, spdlog::details::thread_pool* pool,
+  /// `file`: outlives the sink, and is set aside before it has more than `max_bytes`, where that is
+  /// not 0. `describe_loss`: the message of a line that tells of so many lost lines.
+  LogSink(LogFile* file, uint64_t max_bytes, size_t n_kept, spdlog::details::thread_pool* pool,
           std::function<std::string(uint64_t)> describe_loss)
-      : fd_(fd), pool_(pool), describe_loss_(std::move(describe_loss)) {}
+      : file_(file),
+        max_bytes_(max_bytes),
+        n_kept_(n_kept),
+        pool_(pool),
+        describe_loss_(std::move(describe_loss)) {}
 
   /// From here on it waits for a stalled descriptor for a second in all. Any thread.
   void Close() { closing_ = true; }
@@ -39,7 +46,9 @@ class LogSink : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
   bool WriteAll(std::string_view text);
   bool WaitUntilWritable();
 
-  const int fd_;
+  LogFile* const file_;
+  const uint64_t max_bytes_;
+  const size_t n_kept_;
   spdlog::details::thread_pool* const pool_;
   const std::function<std::string(uint64_t)> describe_loss_;
   std::atomic<bool> closing_{false};

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <prometheus/counter.h>
+#include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
@@ -98,6 +99,16 @@ struct Metrics::Recorded {
                                       .Help("Requests turned away: bad, unauthorized, or too many.")
                                       .Register(registry)
                                       .Add({});
+  prometheus::Counter& turned_away = prometheus::BuildCounter()
+                                         .Name("quern_requests_turned_away_total")
+                                         .Help("Of the rejected: with 429.")
+                                         .Register(registry)
+                                         .Add({});
+  prometheus::Gauge& limit = prometheus::BuildGauge()
+                                 .Name("quern_requests_limit")
+                                 .Help("Most requests that run and wait together.")
+                                 .Register(registry)
+                                 .Add({});
   prometheus::Counter& cancelled = prometheus::BuildCounter()
                                        .Name("quern_requests_cancelled_total")
                                        .Help("Requests whose clients went away.")
@@ -142,6 +153,7 @@ void Metrics::Record(const RequestRecord& record) {
       .Increment();
   recorded_->duration.Add({{"path", path}}, RequestBuckets()).Observe(record.seconds);
   if (record.outcome == RequestOutcome::kRejected) recorded_->rejected.Increment();
+  if (record.status == 429) recorded_->turned_away.Increment();
   if (record.outcome == RequestOutcome::kCancelled) recorded_->cancelled.Increment();
   // A request that left the queue without a step has no time to its first.
   if (record.prefill_seconds > 0) recorded_->queue.Observe(record.queue_seconds);
@@ -153,6 +165,8 @@ void Metrics::Record(const RequestRecord& record) {
   }
 }
 
+void Metrics::SetRequestsLimit(size_t n) { recorded_->limit.Set(static_cast<double>(n)); }
+
 void Metrics::ObserveInterToken(double seconds) { recorded_->inter_token.Observe(seconds); }
 
 double Metrics::Throughput(Work* before, Work now) {
@@ -161,7 +175,7 @@ double Metrics::Throughput(Work* before, Work now) {
   return static_cast<double>(now.tokens - last.tokens) / (now.seconds - last.seconds);
 }
 
-std::string Metrics::Expose(const EngineStatus& status) {
+std::string Metrics::Expose(const EngineStatus& status, uint64_t n_audit_lost) {
   const auto number = [](uint64_t n) { return static_cast<double>(n); };
   double prompt_throughput = 0;
   double answer_throughput = 0;
@@ -210,6 +224,8 @@ std::string Metrics::Expose(const EngineStatus& status) {
       Gauge("quern_kv_page_tokens", "Tokens of a page.", number(status.page_tokens)),
       Counter("quern_preemptions_total", "Running requests put back for want of pages.",
               number(status.preemptions)),
+      Counter("quern_audit_lines_lost_total", "Lines of the audit log that could not be written.",
+              number(n_audit_lost)),
       Gauge("quern_memory_limit_bytes",
             "The machine's RAM or the tightest cgroup limit, whichever is less.",
             number(memory.limit)),

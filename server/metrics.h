@@ -24,12 +24,16 @@ class Metrics {
   /// At the end of each HTTP request.
   void Record(const RequestRecord& record);
 
+  /// Once there is a model: most requests that run and wait together.
+  void SetRequestsLimit(size_t n);
+
   /// For each token of an answer after its first: the time since the one before.
   void ObserveInterToken(double seconds);
 
   /// All metrics in Prometheus's text format, version 0.0.4. Those with the prefix `llamacpp:` have
   /// llama-server's names and meanings. Throughputs are those since the call before, as there.
-  std::string Expose(const EngineStatus& status);
+  /// `n_audit_lost`: lines of the audit log so far.
+  std::string Expose(const EngineStatus& status, uint64_t n_audit_lost = 0);
 
  private:
   struct Recorded;

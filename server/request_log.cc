@@ -1,17 +1,14 @@
 #include "server/request_log.h"
 
-#include <fcntl.h>
 #include <spdlog/async_logger.h>
 #include <spdlog/pattern_formatter.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
 #include <csignal>
-#include <cstring>
 #include <utility>
 
+#include "server/log_file.h"
 #include "server/log_sink.h"
 
 namespace quern {
@@ -21,8 +18,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* kTextPattern = "%Y-%m-%dT%H:%M:%S.%eZ %l %v";
 constexpr const char* kJsonPattern = R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l",%v})";
-/// Longer values are cut: a path alone may have many thousand bytes.
-constexpr size_t kMaxValueBytes = 1024;
 
 std::string Dump(const Json& value) {
   return value.dump(-1, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace);
@@ -43,23 +38,26 @@ std::string TextValue(const Json& value) {
   return Dump(value);
 }
 
-Json Cut(const Json& value) {
-  if (!value.is_string()) return value;
+Json Cut(const Json& value, size_t max_bytes) {
+  if (!value.is_string() || max_bytes == 0) return value;
   const auto& text = value.get_ref<const std::string&>();
-  return text.size() <= kMaxValueBytes ? value : Json(text.substr(0, kMaxValueBytes) + "...");
+  return text.size() <= max_bytes ? value : Json(text.substr(0, max_bytes) + "...");
 }
 
 /// What stands for %v in a format's pattern.
-std::string Payload(LogFormat format, std::string_view message, const Json& fields) {
+std::string Payload(LogFormat format, std::string_view message, const Json& fields,
+                    size_t max_value_bytes) {
   if (format == LogFormat::kJson) {
     Json line = {{"message", message}};
-    for (const auto& [key, value] : fields.items()) line[key] = Cut(value);
+    for (const auto& [key, value] : fields.items()) line[key] = Cut(value, max_value_bytes);
     const std::string object = Dump(line);
     return object.substr(1, object.size() - 2);
   }
   const std::string quoted = Dump(message);
   std::string line = quoted.substr(1, quoted.size() - 2);
-  for (const auto& [key, value] : fields.items()) line += ' ' + key + '=' + TextValue(Cut(value));
+  for (const auto& [key, value] : fields.items()) {
+    line += ' ' + key + '=' + TextValue(Cut(value, max_value_bytes));
+  }
   return line;
 }
 
@@ -94,13 +92,14 @@ void BlockSigpipe() {
 }  // namespace
 
 struct RequestLog::Writer {
-  Writer(int descriptor, const RequestLogOptions& options)
-      : fd(descriptor),
+  Writer(std::unique_ptr<LogFile> log_file, const RequestLogOptions& options)
+      : file(std::move(log_file)),
         pool(std::make_shared<spdlog::details::thread_pool>(options.queue_lines, 1, BlockSigpipe)),
-        sink(std::make_shared<LogSink>(fd, pool.get(),
-                                       [format = options.format](uint64_t n) {
-                                         return Payload(format, "log lines lost", {{"count", n}});
-                                       })),
+        sink(std::make_shared<LogSink>(
+            file.get(), options.max_bytes, options.n_kept, pool.get(),
+            [format = options.format](uint64_t n) {
+              return Payload(format, "log lines lost", {{"count", n}}, /*max_value_bytes=*/0);
+            })),
         logger(std::make_shared<spdlog::async_logger>(
             "", sink, pool, spdlog::async_overflow_policy::overrun_oldest)) {
     const bool is_json = options.format == LogFormat::kJson;
@@ -111,44 +110,38 @@ struct RequestLog::Writer {
   ~Writer() {
     sink->Close();
     pool.reset();  // joins its thread, which first empties the queue
-    if (fd != STDERR_FILENO) close(fd);
   }
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
 
-  int fd;
+  std::unique_ptr<LogFile> file;
   std::shared_ptr<spdlog::details::thread_pool> pool;
   std::shared_ptr<LogSink> sink;
   std::shared_ptr<spdlog::async_logger> logger;
 };
 
-RequestLog::RequestLog(LogFormat format, std::unique_ptr<Writer> writer)
-    : format_(format), writer_(std::move(writer)) {}
+RequestLog::RequestLog(const RequestLogOptions& options, std::unique_ptr<Writer> writer)
+    : format_(options.format),
+      max_value_bytes_(options.max_value_bytes),
+      writer_(std::move(writer)) {}
 
 RequestLog::~RequestLog() = default;
 
 Result<std::unique_ptr<RequestLog>> RequestLog::Open(const RequestLogOptions& options) {
-  int fd = STDERR_FILENO;
-  if (!options.file.empty()) {
-    // Without O_NONBLOCK the opening of a FIFO would wait for a reader.
-    fd = open(options.file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
-    if (fd < 0) {
-      return Fail(ErrorCode::kIo, "cannot open the log file {}: {}", options.file,
-                  std::strerror(errno));
-    }
-  }
+  Result<std::unique_ptr<LogFile>> file = LogFile::Open(options.file);
+  if (!file) return Propagate(file);
   return std::unique_ptr<RequestLog>(
-      new RequestLog(options.format, std::make_unique<Writer>(fd, options)));
+      new RequestLog(options, std::make_unique<Writer>(*std::move(file), options)));
 }
 
-void RequestLog::Record(const RequestRecord& record) {
-  Json fields = {{"id", record.id},
-                 {"remote", record.remote},
-                 {"method", record.method},
-                 {"path", record.path},
-                 {"status", record.status},
-                 {"outcome", OutcomeName(record.outcome)},
-                 {"ms", Milliseconds(record.seconds)}};
+Json RequestFields(const RequestRecord& record) {
+  Json fields = {{"id", record.id}, {"remote", record.remote}};
+  if (!record.key.empty()) fields["key"] = record.key;
+  fields["method"] = record.method;
+  fields["path"] = record.path;
+  fields["status"] = record.status;
+  fields["outcome"] = OutcomeName(record.outcome);
+  fields["ms"] = Milliseconds(record.seconds);
   if (record.prompt_tokens > 0) {
     fields["prompt_tokens"] = record.prompt_tokens;
     fields["cached_tokens"] = record.cached_tokens;
@@ -159,17 +152,23 @@ void RequestLog::Record(const RequestRecord& record) {
         PerSecond(record.prompt_tokens - record.cached_tokens, record.prefill_seconds);
     fields["generated_tok_s"] = PerSecond(record.generated_tokens, record.decode_seconds);
   }
+  return fields;
+}
+
+void RequestLog::Record(const RequestRecord& record) {
   const bool failed = record.outcome == RequestOutcome::kFailed;
-  Write(failed ? LogLevel::kError : LogLevel::kInfo, "request", fields);
+  Write(failed ? LogLevel::kError : LogLevel::kInfo, "request", RequestFields(record));
 }
 
 void RequestLog::Write(LogLevel level, std::string_view message,
                        const nlohmann::ordered_json& fields) {
   const spdlog::level::level_enum spdlog_level = SpdlogLevel(level);
   if (!writer_->logger->should_log(spdlog_level)) return;
-  const std::string payload = Payload(format_, message, fields);
+  const std::string payload = Payload(format_, message, fields, max_value_bytes_);
   writer_->logger->log(spdlog_level, spdlog::string_view_t(payload));
 }
+
+Status RequestLog::Reopen() { return writer_->file->Reopen(); }
 
 uint64_t RequestLog::n_lost() const { return writer_->sink->n_lost(); }
 

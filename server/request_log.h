@@ -24,8 +24,14 @@ struct RequestLogOptions {
   LogFormat format = LogFormat::kText;
   LogLevel level = LogLevel::kInfo;  ///< the least that is written
   std::string file;                  ///< appended to; empty: stderr
+  uint64_t max_bytes = 0;            ///< of the file, before it is set aside; 0: no limit
+  size_t n_kept = 5;                 ///< files that are set aside, FILE.1 the youngest
+  size_t max_value_bytes = 1024;     ///< longer texts are cut: a path has up to 8 KB; 0: no limit
   size_t queue_lines = 1024;         ///< most lines that wait to be written; about 0.5 KB each
 };
+
+/// The fields of a request's line.
+nlohmann::ordered_json RequestFields(const RequestRecord& record);
 
 /// Lines are handed to a thread that writes them, and no call ever waits for it: while a pipe is
 /// stalled, the oldest waiting lines give way to new ones, and what a full disk refuses is dropped.
@@ -48,14 +54,19 @@ class RequestLog {
   void Write(LogLevel level, std::string_view message,
              const nlohmann::ordered_json& fields = nlohmann::ordered_json::object());
 
+  /// Opens its file again, which a log rotator may have renamed. Errors: kIo; then it goes on in
+  /// the old one.
+  Status Reopen();
+
   /// Lines lost so far, to a full queue or a write that failed.
   uint64_t n_lost() const;
 
  private:
   struct Writer;
-  RequestLog(LogFormat format, std::unique_ptr<Writer> writer);
+  RequestLog(const RequestLogOptions& options, std::unique_ptr<Writer> writer);
 
   LogFormat format_;
+  size_t max_value_bytes_;
   std::unique_ptr<Writer> writer_;
 };
 

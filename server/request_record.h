@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace quern {
@@ -17,11 +18,14 @@ enum class RequestOutcome : uint8_t {
 struct RequestRecord {
   std::string id;  ///< as in X-Request-Id
   std::string remote;
+  std::string key;  ///< the name of the API key that let it in; empty: none was asked for
   std::string method;
   std::string path;
   int status = 0;
   RequestOutcome outcome = RequestOutcome::kAnswered;
   double seconds = 0;  ///< from its first byte to the last of the answer
+
+  std::optional<std::string> prompt;  ///< as PromptText has it, where it is audited
 
   // Of generation; 0 for other requests.
   size_t prompt_tokens = 0;

@@ -47,6 +47,7 @@ void TakeOneValueAtATime(CLI::App& command) {
   for (CLI::Option* option : command.get_options()) {
     if (!option->get_positional()) option->allow_extra_args(false);
   }
+  for (CLI::App* each : command.get_subcommands({})) TakeOneValueAtATime(*each);
 }
 
 /// The exit code of a command that is done, unless its output was lost.
@@ -56,10 +57,19 @@ int AfterOutput(int exit_code) {
   return Fail("stdout takes no more output");
 }
 
-/// "quern run" for the command that was being parsed, "quern" before one was named.
-std::string NameOfParsed(const CLI::App& app) {
-  const auto chosen = app.get_subcommands();
-  return chosen.empty() ? app.get_name() : app.get_name() + " " + chosen.front()->get_name();
+/// The words "quern key new" for the command that was being parsed, as far as it was named.
+std::vector<const CLI::App*> Parsed(const CLI::App& app) {
+  std::vector<const CLI::App*> words = {&app};
+  while (!words.back()->get_subcommands().empty()) {
+    words.push_back(words.back()->get_subcommands().front());
+  }
+  return words;
+}
+
+std::string NameOf(const std::vector<const CLI::App*>& words) {
+  std::string name;
+  for (const CLI::App* word : words) name += (name.empty() ? "" : " ") + word->get_name();
+  return name;
 }
 
 }  // namespace
@@ -71,10 +81,15 @@ Commands::Commands() : app_("Quern runs GGUF language models on CPUs.", "quern")
   app_.set_help_flag("-h,--help", "Print this help and exit");
 }
 
-CLI::App* Commands::Add(const std::string& name, const std::string& description, CommandBody body) {
-  CLI::App* command = app_.add_subcommand(name, description);
+CLI::App* Commands::Add(const std::string& name, const std::string& description, CommandBody body,
+                        CLI::App* group) {
+  CLI::App* command = (group != nullptr ? group : &app_)->add_subcommand(name, description);
   bodies_.emplace(command, std::move(body));
   return command;
+}
+
+CLI::App* Commands::AddGroup(const std::string& name, const std::string& description) {
+  return app_.add_subcommand(name, description)->require_subcommand(1);
 }
 
 int Commands::Run(int argc, const char* const* argv) {
@@ -84,7 +99,7 @@ int Commands::Run(int argc, const char* const* argv) {
       if (argument == known.name) argument = known.long_name;
     }
   }
-  for (CLI::App* command : app_.get_subcommands({})) TakeOneValueAtATime(*command);
+  TakeOneValueAtATime(app_);
   try {
     app_.parse(argc, arguments.data());
   } catch (const CLI::Success& request) {  // --help and --version
@@ -94,9 +109,9 @@ int Commands::Run(int argc, const char* const* argv) {
     if (app_.get_subcommands().empty() && argc > 1 && argv[1][0] != '-') {
       return Fail(fmt::format("no command '{}' (see quern --help)", argv[1]));
     }
-    return Fail(fmt::format("{} (see {} --help)", error.what(), NameOfParsed(app_)));
+    return Fail(fmt::format("{} (see {} --help)", error.what(), NameOf(Parsed(app_))));
   }
-  Result<int> result = bodies_.at(app_.get_subcommands().front())();
+  Result<int> result = bodies_.at(Parsed(app_).back())();
   return result ? AfterOutput(*result) : Fail(result.error().message);
 }
 
@@ -105,6 +120,8 @@ void AddAllCommands(Commands& commands) {
   AddChatCommand(commands);
   AddServeCommand(commands);
   AddInstallServiceCommand(commands);
+  AddCertCommand(commands);
+  AddKeyCommands(commands);
   AddBatchCommand(commands);
   AddInspectCommand(commands);
   AddQuantizeCommand(commands);

@@ -20,10 +20,13 @@ class Commands {
  public:
   Commands();
 
-  /// A new command; the caller adds its options to the result. `body` runs after they are parsed,
-  /// so what they are bound to must outlive the parse: a command keeps its options in a shared_ptr
-  /// that the body holds.
-  CLI::App* Add(const std::string& name, const std::string& description, CommandBody body);
+  /// A new command, of a group if one is given; the caller adds its options to the result. `body`
+  /// runs after they are parsed, so what they are bound to must outlive the parse: a command keeps
+  /// its options in a shared_ptr that the body holds.
+  CLI::App* Add(const std::string& name, const std::string& description, CommandBody body,
+                CLI::App* group = nullptr);
+  /// A word that one of its own commands follows, as in `quern key new`.
+  CLI::App* AddGroup(const std::string& name, const std::string& description);
 
   /// Parses the command line and runs the command that it names. Returns the exit code.
   int Run(int argc, const char* const* argv);
@@ -50,5 +53,7 @@ void AddPerplexityCommand(Commands& commands);
 void AddBenchCommand(Commands& commands);
 void AddServeCommand(Commands& commands);
 void AddInstallServiceCommand(Commands& commands);
+void AddCertCommand(Commands& commands);
+void AddKeyCommands(Commands& commands);
 
 }  // namespace quern

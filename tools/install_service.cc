@@ -17,7 +17,7 @@
 
 #include "gguf/output_file.h"
 #include "gguf/split_name.h"
-#include "server/access_control.h"
+#include "server/http_server.h"
 #include "server/process_memory.h"
 #include "tools/commands.h"
 #include "tools/file_access.h"
@@ -34,7 +34,10 @@ constexpr const char* kUnitFolder = "/etc/systemd/system";
 constexpr const char* kUnitName = "quern.service";
 
 /// Options of `quern serve` that name a small file, which the service gets as a credential.
-constexpr std::array<std::string_view, 2> kFileOptions = {"--api-key-file", "--chat-template-file"};
+constexpr std::array<std::string_view, 4> kFileOptions = {"--api-key-file", "--chat-template-file",
+                                                          "--ssl-cert-file", "--ssl-key-file"};
+/// The one folder that the service can write to.
+constexpr const char* kLogFolder = "/var/log/quern/";
 
 /// Beside the model's estimate there are connections with what they send, the templates' process,
 /// and the heap's losses.
@@ -67,8 +70,8 @@ The unit is made for this machine: for its memory, and for where the model lies.
 
 Without --user-name the service has a user of its own, which exists while it runs. All must then be
 able to read the model (chmod o+r MODEL.gguf). In /home, /root and /tmp the service sees that file
-alone. Files of keys and templates are read by systemd: only root need be able to, and a change
-takes `systemctl restart quern`.
+alone. Files of keys, templates and certificates are read by systemd: only root need be able to, and
+a change takes `systemctl restart quern`. An audit log must be in /var/log/quern.
 
 )";
 
@@ -107,6 +110,13 @@ Status CheckOptions(const InstallOptions& options) {
     return Fail(ErrorCode::kInvalidArgument,
                 "--log-file is not for a service: its log goes to the journal");
   }
+  const CLI::Option* audit = options.Given("--audit-log");
+  if (audit != nullptr && (!audit->results().front().starts_with(kLogFolder) ||
+                           audit->results().front().find("/..") != std::string::npos)) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "--audit-log is {}: the service can write to files in {} alone",
+                audit->results().front(), kLogFolder);
+  }
   return {};
 }
 
@@ -134,7 +144,7 @@ std::vector<std::string> ArgumentsOf(const InstallOptions& options) {
       continue;
     }
     for (const std::string& value : option->results()) {
-      if (option->get_type_size() == 0) {
+      if (option->get_expected_max() == 0) {
         arguments.push_back(value == "true" ? name : name + "=" + value);
       } else if (value.starts_with('-')) {
         arguments.push_back(name + "=" + value);
@@ -152,10 +162,7 @@ Result<ServiceUnit> MakeUnit(InstallOptions& options) {
   Result<GgufFile> file = serve.model.Open();
   if (!file) return Propagate(file);
   if (Status status = serve.Finish(*file); !status) return Propagate(status);
-  const bool has_key = !serve.http.api_keys.empty();
-  if (Status status = CheckExposure(serve.http.host, has_key, serve.http.insecure); !status) {
-    return Propagate(status);
-  }
+  if (Status status = HttpServer::Check(serve.http); !status) return Propagate(status);
   Result<std::optional<std::string>> chat_template = serve.chat_template.Source();
   if (!chat_template) return Propagate(chat_template);
   Result<HParams> hparams = HParams::Load(*file);
@@ -194,6 +201,7 @@ Result<ServiceUnit> MakeUnit(InstallOptions& options) {
     }
   }
   unit.host = serve.http.host;
+  unit.has_logs = options.Given("--audit-log") != nullptr;
   unit.has_low_port = serve.http.port > 0 && serve.http.port < kFirstFreePort;
   unit.memory_max = MemoryMaxFor(plan->estimate.total());
   unit.start_timeout = kStartTimeout;

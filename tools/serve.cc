@@ -1,9 +1,7 @@
 // `quern serve`: the model behind an OpenAI-compatible HTTP server.
 #include <fmt/format.h>
-#include <semaphore.h>
 
 #include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <ctime>
 #include <filesystem>
@@ -12,6 +10,7 @@
 #include <thread>
 #include <utility>
 
+#include "server/audit_log.h"
 #include "server/http_server.h"
 #include "server/inference_thread.h"
 #include "server/process_memory.h"
@@ -20,34 +19,12 @@
 #include "tools/format_number.h"
 #include "tools/load_model.h"
 #include "tools/serve_options.h"
+#include "tools/serve_signals.h"
 #include "tools/service_notifier.h"
 #include "tools/service_watchdog.h"
 
 namespace quern {
 namespace {
-
-// A signal handler can reach nothing but a global.
-sem_t stop_asked;
-
-extern "C" void OnStopSignal(int /*signal*/) { sem_post(&stop_asked); }
-
-/// From here on the first SIGINT or SIGTERM asks to stop, and a second one ends the process at
-/// once.
-class StopSignals {
- public:
-  StopSignals() {
-    sem_init(&stop_asked, 0, 0);
-    struct sigaction action = {};
-    action.sa_handler = OnStopSignal;
-    action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
-    sigaction(SIGINT, &action, nullptr);
-    sigaction(SIGTERM, &action, nullptr);
-  }
-  static void Wait() {
-    while (sem_wait(&stop_asked) != 0) {
-    }
-  }
-};
 
 /// What a service manager is told while the model is loaded: seconds that one tensor may take, from
 /// a slow disk.
@@ -55,11 +32,13 @@ constexpr std::chrono::seconds kLoadPatience{300};
 
 /// A server that accepts from the beginning and says that it is loading until there is a model.
 class Serving {
+  using Asked = ServeSignals::Asked;
+
  public:
   /// `watchdog`: interval in which the service manager wants to hear; zero: it does not.
-  Serving(ServeOptions& options, RequestLog& log, const ServiceNotifier& notifier,
+  Serving(ServeOptions& options, RequestLog& log, AuditLog* audit, const ServiceNotifier& notifier,
           std::chrono::microseconds watchdog)
-      : options_(options), log_(log), notifier_(notifier), watchdog_(watchdog) {}
+      : options_(options), log_(log), audit_(audit), notifier_(notifier), watchdog_(watchdog) {}
   ~Serving() {
     if (!accepting_.joinable()) return;
     server_->Stop(std::chrono::seconds(0));
@@ -79,9 +58,13 @@ class Serving {
     Result<MemoryPlan> plan = options_.FitMemory(*file, *hparams, ReadProcessMemory().available);
     if (!plan) return Propagate(plan);
 
-    server_ = std::make_unique<HttpServer>(options_.http, &log_);
+    server_ = std::make_unique<HttpServer>(options_.http, &log_, audit_);
     Result<int> port = server_->Bind();
     if (!port) return Propagate(port);
+    // A terminal that closes sends it too, and should end what has nothing to reload.
+    const ServeSignals signals;
+    if (server_->CanReload()) ServeSignals::CatchReload();
+    ServeSignals::CatchReopen();
     accepting_ = std::thread([this] { server_->Run(); });
 
     NotifyLoading(*file, 0);
@@ -100,13 +83,15 @@ class Serving {
     const ModelInfo info = InfoOf(*file, *hparams);
     server_->SetModel(inference_.get(), info);
 
-    const StopSignals signals;
+    ServeSignals::CatchStop();
     PrintStart(info, *plan, *port);
     log_.Write(LogLevel::kInfo, "listening",
                {{"host", options_.http.host}, {"port", *port}, {"model", info.id}});
     notifier_.Ready(fmt::format("{} at {}", info.id, Url(*port)));
     const ServiceWatchdog watchdog(notifier_, watchdog_, [this] { return inference_->stalled(); });
-    StopSignals::Wait();
+    for (Asked asked; (asked = ServeSignals::Wait()) != Asked::kStop;) {
+      asked == Asked::kReload ? Reload() : ReopenLogs();
+    }
     notifier_.Stopping(fmt::format("Answers under way have {} s to end", options_.drain_seconds));
     log_.Write(LogLevel::kInfo, "stopping", {{"drain_seconds", options_.drain_seconds}});
     server_->Stop(std::chrono::seconds(options_.drain_seconds));
@@ -137,7 +122,27 @@ class Serving {
   std::string Url(int port) const {
     const std::string& host = options_.http.host;
     const bool is_ipv6 = host.find(':') != std::string::npos;
-    return fmt::format("http://{}:{}", is_ipv6 ? "[" + host + "]" : host, port);
+    return fmt::format("{}://{}:{}", options_.http.tls ? "https" : "http",
+                       is_ipv6 ? "[" + host + "]" : host, port);
+  }
+
+  void Reload() {
+    if (Status status = server_->Reload(); status) {
+      log_.Write(LogLevel::kInfo, "reloaded");
+    } else {
+      log_.Write(LogLevel::kError, "not reloaded, all stays as it was",
+                 {{"error", status.error().message}});
+    }
+  }
+
+  void ReopenLogs() {
+    Status status = log_.Reopen();
+    if (status && audit_ != nullptr) status = audit_->Reopen();
+    if (status) {
+      log_.Write(LogLevel::kInfo, "logs opened again");
+    } else {
+      log_.Write(LogLevel::kError, "log not opened again", {{"error", status.error().message}});
+    }
   }
 
   void PrintStart(const ModelInfo& info, const MemoryPlan& plan, int port) const {
@@ -155,12 +160,16 @@ class Serving {
     fmt::print(
         "Try: curl {}/v1/chat/completions -H 'Content-Type: application/json' {}-d "
         "'{{\"messages\":[{{\"role\":\"user\",\"content\":\"What does bread mean?\"}}]}}'\n",
-        url, options_.http.api_keys.empty() ? "" : "-H 'Authorization: Bearer YOUR_KEY' ");
+        url,
+        options_.http.api_keys.empty() && options_.http.api_key_file.empty()
+            ? ""
+            : "-H 'Authorization: Bearer YOUR_KEY' ");
     std::fflush(stdout);
   }
 
   ServeOptions& options_;
   RequestLog& log_;
+  AuditLog* audit_;
   const ServiceNotifier& notifier_;
   std::chrono::microseconds watchdog_;
   int percent_loaded_ = -1;
@@ -172,11 +181,17 @@ class Serving {
 Result<int> Serve(ServeOptions& options) {
   Result<std::unique_ptr<RequestLog>> log = RequestLog::Open(options.log);
   if (!log) return Propagate(log);
+  std::unique_ptr<AuditLog> audit;
+  if (!options.audit.file.empty()) {
+    Result<std::unique_ptr<AuditLog>> opened = AuditLog::Open(options.audit);
+    if (!opened) return Propagate(opened);
+    audit = *std::move(opened);
+  }
   Result<std::unique_ptr<ServiceNotifier>> notifier = ServiceNotifier::FromEnvironment();
   if (!notifier) return Propagate(notifier);
   Result<std::chrono::microseconds> watchdog = WatchdogInterval();
   if (!watchdog) return Propagate(watchdog);
-  return Serving(options, **log, **notifier, *watchdog).Run();
+  return Serving(options, **log, audit.get(), **notifier, *watchdog).Run();
 }
 
 }  // namespace

@@ -24,6 +24,8 @@ void NameVariables(CLI::App* command) {
                                          {"--alias", "LLAMA_ARG_ALIAS"},
                                          {"--api-key", "LLAMA_API_KEY"},
                                          {"--api-key-file", "LLAMA_ARG_API_KEY_FILE"},
+                                         {"--ssl-cert-file", "LLAMA_ARG_SSL_CERT_FILE"},
+                                         {"--ssl-key-file", "LLAMA_ARG_SSL_KEY_FILE"},
                                          {"--cors-origins", "LLAMA_ARG_CORS_ORIGINS"},
                                          {"--ctx-size", "LLAMA_ARG_CTX_SIZE"},
                                          {"--parallel", "LLAMA_ARG_N_PARALLEL"},
@@ -66,8 +68,20 @@ void ServeOptions::AddTo(CLI::App* command) {
                    "Key that clients must send; may be given again, or be several with commas "
                    "between")
       ->delimiter(',');
-  command->add_option("--api-key-file", api_key_file,
-                      "File of such keys, one a line; # begins a comment");
+  command->add_option("--api-key-file", http.api_key_file,
+                      "File of keys, one a line, as `quern key new` writes them or plain; # begins "
+                      "a comment. Read again at SIGHUP");
+  command->add_option(
+      "--rate-limit", rate_limit,
+      "Most POST requests of a key, or of an address where no keys are asked for, "
+      "such as 60/min or 10/s; none: no limit (default: 60/min where other machines "
+      "reach the server)");
+  CLI::Option* certificate = command->add_option(
+      "--ssl-cert-file", tls.certificate,
+      "Speak TLS with this certificate, in PEM format (`quern cert` makes one)");
+  CLI::Option* key = command->add_option("--ssl-key-file", tls.key, "Its private key");
+  certificate->needs(key);
+  key->needs(certificate);
   command->add_flag("--insecure", http.insecure,
                     "Serve an address that other machines reach without a key");
   command
@@ -144,6 +158,22 @@ void ServeOptions::AddTo(CLI::App* command) {
              {"warning", LogLevel::kWarning},
              {"error", LogLevel::kError}},
             "Least of what is logged: debug, info (default), warning or error");
+  CLI::Option* audit_log = command->add_option(
+      "--audit-log", audit.file,
+      "File of JSON lines that tell of each request who asked, and a SHA-256 of what");
+  command->add_flag("--audit-content", audit.with_content, "Put the prompts themselves there too")
+      ->needs(audit_log);
+  command
+      ->add_option(
+          "--audit-size", audit_mib,
+          "MiB after which it is set aside as FILE.1, an older one as FILE.2 and so on; 0: "
+          "never")
+      ->needs(audit_log)
+      ->capture_default_str();
+  command->add_option("--audit-files", audit.n_kept, "Files that are set aside")
+      ->needs(audit_log)
+      ->check(CLI::Range(size_t{1}, size_t{1000}))
+      ->capture_default_str();
   engine.max_running = 16;
   NameVariables(command);
 }
@@ -166,16 +196,19 @@ Status ServeOptions::Finish(const GgufFile& file) {
   engine.max_stretch = 2;
   engine.max_step_seconds = 1;
   http.show_slots = !no_slots;
+  if (!tls.certificate.empty()) http.tls = tls;
+  audit.max_bytes = audit_mib << 20U;
   http.answering.queue_timeout = std::chrono::seconds(queue_timeout_seconds);
   if (timeout_seconds) {
     http.limits.body = std::chrono::seconds(*timeout_seconds);
     http.limits.write = http.limits.body;
   }
   engine.kv_types = cache_type.types();
-  if (api_key_file.empty()) return {};
-  Result<std::vector<std::string>> keys = ReadApiKeyFile(api_key_file);
-  if (!keys) return Propagate(keys);
-  http.api_keys.insert(http.api_keys.end(), keys->begin(), keys->end());
+  if (rate_limit.empty() && !IsLoopback(http.host)) rate_limit = "60/min";
+  if (rate_limit.empty() || rate_limit == "none") return {};
+  Result<RequestRate> rate = ParseRequestRate(rate_limit);
+  if (!rate) return Fail(rate.error().code, "--rate-limit: {}", rate.error().message);
+  http.rate_limit = *rate;
   return {};
 }
 

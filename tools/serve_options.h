@@ -22,6 +22,7 @@ struct ServeOptions {
   HttpServerOptions http;
   EngineOptions engine;  ///< its context and cache are still to be fitted to model and memory
   RequestLogOptions log;
+  AuditLog::Options audit;               ///< without a file there is none
   LoadMode load_mode = LoadMode::kPack;  ///< it pays for all but the first answers
   std::optional<size_t> n_ctx;
   size_t max_queue = 64;
@@ -33,7 +34,9 @@ struct ServeOptions {
   CacheTypeOptions cache_type;
   SamplingOptions sampling;
   int64_t n_predict = -1;
-  std::string api_key_file;
+  std::string rate_limit;
+  uint64_t audit_mib = 100;
+  TlsFiles tls;
   std::optional<int> timeout_seconds;
   int queue_timeout_seconds = 600;
   bool no_slots = false;

@@ -170,6 +170,7 @@ Result<std::string> UnitText(const ServiceUnit& unit) {
   } else {
     text += "CapabilityBoundingSet=\nPrivateUsers=yes\n";
   }
+  if (unit.has_logs) text += "LogsDirectory=quern\nLogsDirectoryMode=0750\n";
   if (is_loopback) text += "IPAddressDeny=any\nIPAddressAllow=localhost\n";
   if (unit.revealed_files.empty()) {
     text += "ProtectHome=yes\n";

@@ -1,6 +1,7 @@
 // The whole server over real sockets, with a small model behind it.
 #include "server/http_server.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <httplib.h>
@@ -12,6 +13,8 @@
 
 #include "server/response_format.h"
 #include "tests/server/serving.h"
+#include "tests/testing/temp_dir.h"
+#include "tests/testing/write_file.h"
 
 namespace quern {
 namespace {
@@ -83,7 +86,7 @@ TEST(HttpServer, ManyClientsGetTheirOwnAnswers) {
   for (size_t i = 0; i < texts.size(); ++i) {
     clients.emplace_back([&, i] {
       httplib::Client client("127.0.0.1", serving.client().port());
-      const std::string prompt = "What is " + std::to_string(i) + "+1? Answer:";
+      const std::string prompt = fmt::format("What is {}+1? Answer:", i);
       const auto response =
           client.Post("/v1/completions", R"({"temperature": 0, "prompt": ")" + prompt + "\"}",
                       "application/json");
@@ -91,7 +94,7 @@ TEST(HttpServer, ManyClientsGetTheirOwnAnswers) {
     });
   }
   for (std::thread& client : clients) client.join();
-  for (size_t i = 0; i < texts.size(); ++i) EXPECT_EQ(texts[i], " " + std::to_string(i + 1));
+  for (size_t i = 0; i < texts.size(); ++i) EXPECT_EQ(texts[i], fmt::format(" {}", i + 1));
 }
 
 TEST(HttpServer, ErrorsAreJsonWithTheRightStatus) {
@@ -254,6 +257,59 @@ TEST(HttpServer, KeysGuardAllButHealth) {
   EXPECT_EQ(serving.client().Get("/v1/models", {{"X-Api-Key", ""}})->status, 401);
 }
 
+TEST(HttpServer, AKeyFileIsReadAgain) {
+  const testing::TempDir dir;
+  HttpServerOptions options;
+  options.api_key_file = dir.File("keys");
+  options.api_keys = {"constant"};
+  testing::WriteFile(options.api_key_file, "first\n");
+  Serving serving(options);
+  const auto status_with = [&](const char* key) {
+    return serving.client().Get("/v1/models", {{"X-Api-Key", key}})->status;
+  };
+  EXPECT_TRUE(serving.server().CanReload());
+  EXPECT_EQ(status_with("first"), 200);
+  testing::WriteFile(options.api_key_file, "second\n");
+  EXPECT_EQ(status_with("first"), 200);
+  ASSERT_TRUE(serving.server().Reload());
+  EXPECT_EQ(status_with("first"), 401);
+  EXPECT_EQ(status_with("second"), 200);
+  testing::WriteFile(options.api_key_file, "third\nbad line\n");
+  EXPECT_THAT(serving.server().Reload().error().message, HasSubstr("keys, line 2"));
+  EXPECT_EQ(status_with("second"), 200);
+  EXPECT_EQ(status_with("third"), 401);
+  EXPECT_EQ(status_with("constant"), 200);
+}
+
+TEST(HttpServer, LimitsHoldForEachKey) {
+  const testing::TempDir dir;
+  HttpServerOptions options;
+  options.api_key_file = dir.File("keys");
+  const ApiKey alice =
+      ApiKey::Create("alice", "a", {.rate = RequestRate{2, std::chrono::hours(24)}}).value();
+  const ApiKey bob = ApiKey::Create("bob", "b", {.tokens_per_day = 3}).value();
+  testing::WriteFile(options.api_key_file, fmt::format("{}\n{}\n", alice.Line(), bob.Line()));
+  Serving serving(options);
+  const auto post = [&](const char* key, const std::string& body) {
+    return serving.client().Post("/v1/completions", {{"X-Api-Key", key}}, body, "application/json");
+  };
+  EXPECT_EQ(post("a", "{}")->status, 400);  // counts all the same
+  const auto second = post("a", std::string(kSum) + "}");
+  EXPECT_EQ(second->status, 200);
+  EXPECT_EQ(second->get_header_value("x-ratelimit-remaining-requests"), "0");
+  const auto third = post("a", std::string(kSum) + "}");
+  EXPECT_EQ(third->status, 429);
+  EXPECT_EQ(third->get_header_value("Retry-After"), "43200");
+  EXPECT_EQ(third->get_header_value_count("Retry-After"), 1U);
+  EXPECT_THAT(third->body, HasSubstr("\"type\":\"rate_limit_exceeded\""));
+  EXPECT_EQ(serving.client().Get("/v1/models", {{"X-Api-Key", "a"}})->status, 200);
+
+  EXPECT_EQ(post("b", std::string(kSum) + "}")->status, 200);
+  const auto spent = post("b", std::string(kSum) + "}");
+  EXPECT_EQ(spent->status, 429);
+  EXPECT_EQ(spent->get_header_value("x-ratelimit-remaining-tokens"), "0");
+}
+
 TEST(HttpServer, APublicAddressNeedsAKey) {
   HttpServerOptions options;
   options.host = "0.0.0.0";
@@ -359,6 +415,20 @@ TEST(HttpServer, MetricsCountRequestsAndTokens) {
   EXPECT_EQ(MetricOf(serving, "quern_time_to_first_token_seconds_count"), 2);
   EXPECT_EQ(MetricOf(serving, "quern_inter_token_latency_seconds_count"), 4);
   EXPECT_TRUE(Becomes(serving, "quern_kv_pages{state=\"in_use\"}", 0));
+}
+
+TEST(HttpServer, MetricsTellOfAFullQueue) {
+  Serving serving({}, {.n_ctx = kLongContext, .max_running = 1, .n_threads = 1}, 0);
+  EXPECT_EQ(MetricOf(serving, "quern_requests_limit"), 1);
+  std::string answer;
+  std::thread client = PostBeside(serving, std::string(kEndless) + "}", &answer);
+  EXPECT_TRUE(Holds(serving.inference(), 1));
+  EXPECT_EQ(serving.Post("/v1/completions", std::string(kSum) + "}")->status, 429);
+  EXPECT_EQ(serving.Post("/v1/completions", "{")->status, 400);
+  EXPECT_TRUE(Becomes(serving, "quern_requests_rejected_total", 2));
+  EXPECT_TRUE(Becomes(serving, "quern_requests_turned_away_total", 1));
+  serving.Stop(std::chrono::milliseconds(0));
+  client.join();
 }
 
 /// Sampled answers of one request differ, are those of the seeds that follow its own, and come in

@@ -145,6 +145,8 @@ TEST(Metrics, CountsRequestsByPathStatusAndOutcome) {
   rejected.status = 429;
   rejected.outcome = RequestOutcome::kRejected;
   metrics.Record(rejected);
+  rejected.status = 400;
+  metrics.Record(rejected);
   RequestRecord cancelled = Answered("/v1/completions");
   cancelled.status = 0;
   cancelled.outcome = RequestOutcome::kCancelled;
@@ -155,11 +157,12 @@ TEST(Metrics, CountsRequestsByPathStatusAndOutcome) {
   EXPECT_EQ(read.Value(name + R"({outcome="answered",path="/health",status="2xx"})"), 2);
   EXPECT_EQ(read.Value(name + R"({outcome="answered",path="other",status="2xx"})"), 2);
   EXPECT_EQ(read.Value(name + R"({outcome="answered",path="/v1/completions",status="2xx"})"), 1);
-  EXPECT_EQ(read.Value(name + R"({outcome="rejected",path="/v1/completions",status="4xx"})"), 1);
+  EXPECT_EQ(read.Value(name + R"({outcome="rejected",path="/v1/completions",status="4xx"})"), 2);
   EXPECT_EQ(read.Value(name + R"({outcome="cancelled",path="/v1/completions",status="none"})"), 1);
-  EXPECT_EQ(read.Value("quern_requests_rejected_total"), 1);
+  EXPECT_EQ(read.Value("quern_requests_rejected_total"), 2);
+  EXPECT_EQ(read.Value("quern_requests_turned_away_total"), 1);
   EXPECT_EQ(read.Value("quern_requests_cancelled_total"), 1);
-  EXPECT_EQ(read.Value(R"(quern_request_duration_seconds_count{path="/v1/completions"})"), 3);
+  EXPECT_EQ(read.Value(R"(quern_request_duration_seconds_count{path="/v1/completions"})"), 4);
   EXPECT_EQ(read.Value(R"(quern_request_duration_seconds_sum{path="/health"})"), 6);
 }
 
@@ -204,6 +207,8 @@ TEST(Metrics, TellsWhatTheEngineHolds) {
   status.decode_seconds = 4;
 
   Metrics metrics("0.1\"0", {});
+  EXPECT_EQ(Exposition(metrics.Expose({})).Value("quern_requests_limit"), 0);
+  metrics.SetRequestsLimit(80);
   const Exposition read(metrics.Expose(status));
   EXPECT_EQ(read.Value("llamacpp:prompt_tokens_total"), 300);
   EXPECT_EQ(read.Value("llamacpp:prompt_tokens_cached_total"), 64);
@@ -216,6 +221,7 @@ TEST(Metrics, TellsWhatTheEngineHolds) {
   EXPECT_EQ(read.Value("llamacpp:predicted_tokens_seconds"), 10);
   EXPECT_EQ(read.Value("llamacpp:requests_processing"), 3);
   EXPECT_EQ(read.Value("llamacpp:requests_deferred"), 5);
+  EXPECT_EQ(read.Value("quern_requests_limit"), 80);
   EXPECT_EQ(read.Value("llamacpp:n_busy_slots_per_decode"), 2.5);
   EXPECT_EQ(read.Value(R"(quern_kv_pages{state="in_use"})"), 30);
   EXPECT_EQ(read.Value(R"(quern_kv_pages{state="cached"})"), 20);

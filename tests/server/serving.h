@@ -51,6 +51,7 @@ class Serving {
     thread_.join();
   }
   int port() const { return port_; }
+  HttpServer& server() { return server_; }
   httplib::Client& client() { return *client_; }
   InferenceThread& inference() { return inference_; }
   httplib::Result Post(const std::string& path, const std::string& body) {

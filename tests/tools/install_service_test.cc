@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "server/certificate.h"
 #include "tests/testing/read_file.h"
 #include "tests/testing/run_command.h"
 #include "tests/testing/temp_dir.h"
@@ -67,6 +68,30 @@ TEST(InstallService, WritesAUnitAndSaysWhatIsNext) {
     EXPECT_THAT(outcome.out, HasSubstr(next));
   }
   EXPECT_EQ(testing::ReadFile(unit), Printed({}));
+}
+
+TEST(InstallService, WritesLogsWhereSystemdMakesAFolder) {
+  const std::string unit = Printed({"--audit-log", "/var/log/quern/audit.log"});
+  EXPECT_THAT(unit, HasSubstr("LogsDirectory=quern\n"));
+  EXPECT_THAT(unit, HasSubstr("--audit-log /var/log/quern/audit.log"));
+  EXPECT_THAT(Printed({}), Not(HasSubstr("LogsDirectory")));
+  for (const char* elsewhere : {"/srv/audit.log", "audit.log", "/var/log/quern/../audit.log"}) {
+    ExpectError({"--audit-log", elsewhere}, "can write to files in /var/log/quern/ alone");
+  }
+}
+
+TEST(InstallService, PassesCertificatesAsCredentials) {
+  const TempDir dir;
+  const std::string certificate = dir.File("server.crt");
+  const std::string key = dir.File("server.key");
+  ExpectError({"--ssl-cert-file", certificate, "--ssl-key-file", key}, "cannot open");
+  const Certificate made = MakeCertificate({"localhost"}, 1).value();
+  testing::WriteFile(certificate, made.pem);
+  testing::WriteFile(key, made.key_pem);
+  const std::string unit = Printed({"--ssl-cert-file", certificate, "--ssl-key-file", key});
+  EXPECT_THAT(unit, HasSubstr("LoadCredential=ssl-cert-file:" + certificate + "\n"));
+  EXPECT_THAT(unit, HasSubstr("LoadCredential=ssl-key-file:" + key + "\n"));
+  EXPECT_THAT(unit, HasSubstr("--ssl-key-file %d/ssl-key-file"));
 }
 
 TEST(InstallService, ReplacesNoUnitUnlessItIsForcedTo) {

@@ -93,18 +93,18 @@ export class ServerProcess extends Server {
     this.#ended.then(() => process.off('exit', kill));
   }
 
-  /** Starts it with these flags on a free port of loopback, and waits until it is ready. */
+  /** Starts it with these flags on a free port of loopback, and waits until it is ready, which its address tells. */
   static async start(flags = []) {
     const child = launch(quernExecutable, ['serve', '--port', '0', ...flags]);
     const url = await new Promise((resolve, reject) => {
       child.once('error', reject);
       child.once('exit', (code) => reject(new Error(`quern serve ended with ${code} before it listened`)));
       createInterface({input: child.stdout}).on('line', (line) => {
-        const found = /^address +(http:\S+)/.exec(line);
+        const found = /^address +(https?:\S+)/.exec(line);
         if (found) resolve(found[1]);
       });
     });
-    return new ServerProcess(child, url).#whenReady();
+    return new ServerProcess(child, url);
   }
 
   /** Starts another server, whose flags make it listen on `url`, and waits until it is ready. */
