@@ -89,7 +89,7 @@ class Serving {
                {{"host", options_.http.host}, {"port", *port}, {"model", info.id}});
     notifier_.Ready(fmt::format("{} at {}", info.id, Url(*port)));
     const ServiceWatchdog watchdog(notifier_, watchdog_, [this] { return inference_->stalled(); });
-    for (Asked asked; (asked = ServeSignals::Wait()) != Asked::kStop;) {
+    for (Asked asked = ServeSignals::Wait(); asked != Asked::kStop; asked = ServeSignals::Wait()) {
       asked == Asked::kReload ? Reload() : ReopenLogs();
     }
     notifier_.Stopping(fmt::format("Answers under way have {} s to end", options_.drain_seconds));

@@ -40,7 +40,7 @@ class CertificateFiles {
  public:
   CertificateFiles() { Renew(); }
 
-  void Renew() {
+  void Renew() const {
     const Certificate made = MakeCertificate({"localhost", "127.0.0.1"}, 2).value();
     WriteFile(files().certificate, made.pem);
     WriteFile(files().key, made.key_pem);

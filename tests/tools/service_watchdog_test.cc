@@ -61,9 +61,10 @@ TEST(GoesOn, ForLessThanHalfAnInterval) {
 
 /// An inference thread that can be made to hang, and a watchdog over it.
 class ServiceWatchdogTest : public ::testing::Test {
- protected:
+ public:
   ~ServiceWatchdogTest() override { Release(); }
 
+ protected:
   /// Begins an answer that does not end by itself, and that nobody reads.
   void Generate() {
     std::vector<GenerateRequest> requests(1);
