@@ -49,5 +49,8 @@ void AddVerifyCommand(Commands& commands);
 void AddPerplexityCommand(Commands& commands);
 void AddBenchCommand(Commands& commands);
 void AddServeCommand(Commands& commands);
+void AddPullCommand(Commands& commands);
+void AddListCommand(Commands& commands);
+void AddRemoveCommand(Commands& commands);
 
 }  // namespace quern
