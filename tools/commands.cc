@@ -23,13 +23,17 @@ struct ShortName {
   std::string_view name;
   const char* long_name;
 };
-constexpr std::array<ShortName, 7> kShortNames = {{{"-sys", "--system-prompt"},
-                                                   {"-st", "--single-turn"},
-                                                   {"-ctk", "--cache-type-k"},
-                                                   {"-ctv", "--cache-type-v"},
-                                                   {"-np", "--parallel"},
-                                                   {"-ub", "--ubatch-size"},
-                                                   {"-to", "--timeout"}}};
+constexpr std::array<ShortName, 11> kShortNames = {{{"-sys", "--system-prompt"},
+                                                    {"-st", "--single-turn"},
+                                                    {"-ctk", "--cache-type-k"},
+                                                    {"-ctv", "--cache-type-v"},
+                                                    {"-np", "--parallel"},
+                                                    {"-ub", "--ubatch-size"},
+                                                    {"-to", "--timeout"},
+                                                    {"-hf", "--hf-repo"},
+                                                    {"-hfr", "--hf-repo"},
+                                                    {"-hff", "--hf-file"},
+                                                    {"-hft", "--hf-token"}}};
 
 /// Prints the one line that every failure of the program ends with.
 int Fail(std::string message) {
@@ -122,6 +126,9 @@ void AddAllCommands(Commands& commands) {
   AddInstallServiceCommand(commands);
   AddCertCommand(commands);
   AddKeyCommands(commands);
+  AddPullCommand(commands);
+  AddListCommand(commands);
+  AddRemoveCommand(commands);
   AddBatchCommand(commands);
   AddInspectCommand(commands);
   AddQuantizeCommand(commands);

@@ -55,5 +55,8 @@ void AddServeCommand(Commands& commands);
 void AddInstallServiceCommand(Commands& commands);
 void AddCertCommand(Commands& commands);
 void AddKeyCommands(Commands& commands);
+void AddPullCommand(Commands& commands);
+void AddListCommand(Commands& commands);
+void AddRemoveCommand(Commands& commands);
 
 }  // namespace quern

@@ -18,7 +18,7 @@ namespace quern {
 namespace {
 
 struct DetokenizeOptions {
-  std::string model;
+  ModelArgument model;
   std::vector<std::string> words;  // ids, after the model's path if there is one
   std::string file;
   bool special = false;
@@ -40,8 +40,8 @@ Status CheckVocabulary(const std::vector<Token>& ids, size_t n_vocab) {
 
 Result<int> Run(DetokenizeOptions options) {
   // "detokenize model.gguf 1 2" and "detokenize 1 2" differ in their first word alone.
-  if (options.model.empty() && !options.words.empty() && !LooksLikeIds(options.words.front())) {
-    options.model = options.words.front();
+  if (!options.model.is_given() && !options.words.empty() && !LooksLikeIds(options.words.front())) {
+    options.model.set_path(options.words.front());
     options.words.erase(options.words.begin());
   }
   std::string ids_text = fmt::format("{}", fmt::join(options.words, " "));
@@ -57,7 +57,7 @@ Result<int> Run(DetokenizeOptions options) {
     if (!read) return Propagate(read);
     ids_text = std::move(*read);
   }
-  auto file = ModelArgument(options.model).Open();
+  auto file = options.model.Open();
   if (!file) return Propagate(file);
   auto tokenizer = Tokenizer::Load(*file);
   if (!tokenizer) return Propagate(tokenizer);
@@ -83,8 +83,7 @@ void AddDetokenizeCommand(Commands& commands) {
   auto options = std::make_shared<DetokenizeOptions>();
   CLI::App* command =
       commands.Add("detokenize", "Show the text of token ids", [options] { return Run(*options); });
-  command->add_option("-m,--model", options->model,
-                      "GGUF file of the model (default: the built-in demo model)");
+  options->model.AddNamedTo(command);
   command->add_option("IDS", options->words,
                       "Token ids, after the model's path if one is given here");
   command->add_option("-f,--file", options->file, "File with the ids; - is stdin, the default");

@@ -110,6 +110,11 @@ Status CheckOptions(const InstallOptions& options) {
     return Fail(ErrorCode::kInvalidArgument,
                 "--log-file is not for a service: its log goes to the journal");
   }
+  if (options.Given("--hf-repo") != nullptr) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "--hf-repo is not for a service, which has no folder for models: give the file, "
+                "which `quern pull` prints");
+  }
   const CLI::Option* audit = options.Given("--audit-log");
   if (audit != nullptr && (!audit->results().front().starts_with(kLogFolder) ||
                            audit->results().front().find("/..") != std::string::npos)) {

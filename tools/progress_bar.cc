@@ -24,14 +24,15 @@ ProgressBar::~ProgressBar() {
 void ProgressBar::Show(double fraction, std::string_view label) {
   const Clock::time_point now = Clock::now();
   if (!enabled_ || (shown_ && now - last_ < kRedrawInterval)) return;
+  fraction = std::clamp(fraction, 0.0, 1.0);
+  if (!shown_) first_ = fraction;
   last_ = now;
   shown_ = true;
-  fraction = std::clamp(fraction, 0.0, 1.0);
   const auto filled = static_cast<size_t>(fraction * kBarWidth);
   std::string remaining;
-  if (fraction > 0.01) {
+  if (const double done = fraction - first_; done > 0.01) {
     const double seconds = std::chrono::duration<double>(now - start_).count();
-    remaining = fmt::format("{:.0f} s left", seconds / fraction * (1 - fraction));
+    remaining = fmt::format("{:.0f} s left", seconds / done * (1 - fraction));
   }
   fmt::print(stderr, "\r{:3.0f}% [{:<{}}] {} {}\x1b[K", 100 * fraction, std::string(filled, '='),
              kBarWidth, remaining, label);

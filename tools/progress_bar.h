@@ -15,7 +15,10 @@ class ProgressBar {
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
 
-  /// `fraction` from 0 to 1; `label` says what is being worked on.
+  bool enabled() const { return enabled_; }
+
+  /// `fraction` from 0 to 1; `label` says what is being worked on. The time left is that of what
+  /// came since the first call.
   void Show(double fraction, std::string_view label);
 
  private:
@@ -24,6 +27,7 @@ class ProgressBar {
   bool enabled_;
   bool shown_ = false;
   Clock::time_point start_;
+  double first_ = 0;  ///< fraction of the first call
   Clock::time_point last_;
 };
 

@@ -19,6 +19,8 @@ constexpr int kDay = 86400;  // seconds
 void NameVariables(CLI::App* command) {
   std::string footer = "What is not given is taken from the environment:";
   for (const auto& [option, variable] : {std::pair{"--model", "LLAMA_ARG_MODEL"},
+                                         {"--hf-repo", "LLAMA_ARG_HF_REPO"},
+                                         {"--hf-file", "LLAMA_ARG_HF_FILE"},
                                          {"--host", "LLAMA_ARG_HOST"},
                                          {"--port", "LLAMA_ARG_PORT"},
                                          {"--alias", "LLAMA_ARG_ALIAS"},
