@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -136,6 +137,7 @@ struct LocalHub::Impl {
 };
 
 LocalHub::LocalHub() : impl_(std::make_unique<Impl>()) {
+  setenv("no_proxy", "127.0.0.1", 1);  // what the machine may have is not for this
   const std::string files = R"(/([^/]+/[^/]+)/resolve/[^/]+/(.+))";
   impl_->hub.Get(R"(/api/models/([^/]+/[^/]+)/revision/([^/]+))",
                  [this](const auto& request, auto& response) { impl_->List(request, response); });

@@ -144,7 +144,7 @@ Result<std::string> FolderFor(const PullRequest& request) {
 }  // namespace
 
 Result<std::string> FindModel(const PullRequest& request, const PullReporter& reporter) {
-  const Result<std::string> folder = FolderFor(request);
+  Result<std::string> folder = FolderFor(request);
   if (!folder) return folder;
   const HubListing listing = ModelCache::LoadListing(*folder);
   if (auto path = FindAmong(listing.files, *folder, request)) return path;
