@@ -36,13 +36,13 @@ using testing::RunCommand;
 
 class PullTest : public ::testing::Test {
  protected:
-  PullTest() {
+  void SetUp() override {
     for (const char* variable : {"HF_TOKEN", "HF_ENDPOINT", "MODEL_ENDPOINT", "XDG_CACHE_HOME"}) {
       unsetenv(variable);
     }
     setenv("QUERN_CACHE", cache_.path().c_str(), 1);
   }
-  ~PullTest() override { unsetenv("QUERN_CACHE"); }
+  void TearDown() override { unsetenv("QUERN_CACHE"); }
 
   void AddDemo(const std::string& path) {
     const auto bytes = DemoModelBytes();

@@ -24,7 +24,6 @@ namespace {
 
 using ::testing::Contains;
 using ::testing::Each;
-using ::testing::Field;
 using ::testing::HasSubstr;
 using testing::HubFaults;
 using ::testing::IsEmpty;
