@@ -23,11 +23,12 @@ struct ShortName {
   std::string_view name;
   const char* long_name;
 };
-constexpr std::array<ShortName, 11> kShortNames = {{{"-sys", "--system-prompt"},
+constexpr std::array<ShortName, 12> kShortNames = {{{"-sys", "--system-prompt"},
                                                     {"-st", "--single-turn"},
                                                     {"-ctk", "--cache-type-k"},
                                                     {"-ctv", "--cache-type-v"},
                                                     {"-np", "--parallel"},
+                                                    {"-cb", "--cont-batching"},
                                                     {"-ub", "--ubatch-size"},
                                                     {"-to", "--timeout"},
                                                     {"-hf", "--hf-repo"},

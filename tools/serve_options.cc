@@ -144,7 +144,7 @@ void ServeOptions::AddTo(CLI::App* command) {
 
   command->add_flag("--no-slots", no_slots, "Do not show what runs at /slots");
   // Scripts for llama-server ask for what is always there.
-  for (const char* name : {"--slots", "--metrics"}) {
+  for (const char* name : {"--slots", "--metrics", "--cont-batching", "--jinja", "--no-webui"}) {
     command
         ->add_flag_callback(
             name, [] {}, "")

@@ -122,6 +122,11 @@ TEST(InstallService, OptionsOfServeGoIntoTheUnit) {
   EXPECT_THAT(Printed({"--drain-timeout", "100"}), HasSubstr("\nTimeoutStopSec=130\n"));
 }
 
+TEST(InstallService, TakesWhatLlamaServersScriptsSay) {
+  const std::string unit = Printed({"--metrics", "--slots", "-cb", "--jinja", "--no-webui"});
+  EXPECT_THAT(unit, HasSubstr("--cont-batching"));
+}
+
 TEST(InstallService, SoDoesTheEnvironment) {
   const Variable port("LLAMA_ARG_PORT", "8082");
   EXPECT_THAT(Printed({}), HasSubstr("--port 8082"));
