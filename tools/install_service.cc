@@ -106,6 +106,10 @@ Status CheckOptions(const InstallOptions& options) {
     return Fail(ErrorCode::kInvalidArgument,
                 "--api-key would stand in the unit for all to read; --api-key-file keeps keys");
   }
+  if (options.Given("--hf-token") != nullptr) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "--hf-token would stand in the unit for all to read, and a service asks no hub");
+  }
   if (options.Given("--log-file") != nullptr) {
     return Fail(ErrorCode::kInvalidArgument,
                 "--log-file is not for a service: its log goes to the journal");

@@ -171,6 +171,8 @@ TEST(InstallService, WhatTheServerWouldRefuseIsRefused) {
 
 TEST(InstallService, WhatAServiceMustNotHaveIsRefused) {
   ExpectError({"--api-key", "secret"}, "--api-key would stand in the unit for all to read");
+  ExpectError({"--hf-token", "secret"}, "--hf-token would stand in the unit for all to read");
+  ExpectError({"--hf-repo", "org/repo"}, "--hf-repo is not for a service");
   ExpectError({"--log-file", "/var/log/quern"}, "--log-file is not for a service");
   ExpectError({"--user-name", "no such user"}, "there is no user 'no such user'");
 }

@@ -44,10 +44,10 @@ class Pull {
       n_bytes_ += file.size;
     }
     if (Status status = MakeFolders(*files); !status) return Propagate(status);
+    if (Status status = CheckSpace(*files); !status) return Propagate(status);
     if (Status status = ModelCache::StoreListing(folder_, *listing); !status) {
       return Propagate(status);
     }
-    if (Status status = CheckSpace(*files); !status) return Propagate(status);
     for (const HubFile& file : *files) {
       if (Status status = PullFile(file); !status) return Propagate(status);
       n_before_ += file.size;

@@ -160,6 +160,7 @@ TEST_F(PullModelTest, TheDiskMustHaveRoom) {
   hub_.faults().listing = R"({"siblings":[{"rfilename":"m.gguf","size":35184372088832}]})";
   EXPECT_THAT(Pull("org/repo"), HasSubstr("32.0 TiB are to come, but the disk has "));
   EXPECT_EQ(hub_.n_file_requests(), 0);
+  EXPECT_FALSE(fs::exists(cache_.File("models/org/repo/main/listing.json")));
   for (const char* entry :
        {R"({"rfilename":"m.gguf"})", R"({"rfilename":"m.gguf","size":18446744073709551615})"}) {
     hub_.faults().listing = std::string(R"({"siblings":[)") + entry + "]}";
