@@ -9,13 +9,11 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "gguf/output_file.h"
 #include "gguf/split_name.h"
 #include "server/http_server.h"
 #include "server/process_memory.h"
@@ -24,6 +22,7 @@
 #include "tools/format_number.h"
 #include "tools/serve_options.h"
 #include "tools/service_unit.h"
+#include "tools/write_text.h"
 
 namespace quern {
 namespace {
@@ -243,13 +242,6 @@ void WarnOfUnreadable(const ServiceUnit& unit, const FileReader& reader) {
   }
 }
 
-Status Write(const std::string& path, const std::string& text) {
-  Result<OutputFile> file = OutputFile::Create(path, text.size());
-  if (!file) return Propagate(file);
-  if (Status status = file->Write(std::as_bytes(std::span(text))); !status) return status;
-  return file->Commit();
-}
-
 void PrintNext(const std::string& path, uint64_t memory_max) {
   const fs::path absolute = fs::absolute(path);
   const std::string name = absolute.stem().string();
@@ -283,7 +275,7 @@ Result<int> InstallService(InstallOptions& options) {
     fmt::print("{}", *text);
     return 0;
   }
-  if (Status status = Write(options.output, *text); !status) return Propagate(status);
+  if (Status status = WriteText(options.output, *text); !status) return Propagate(status);
   PrintNext(options.output, unit->memory_max);
   return 0;
 }

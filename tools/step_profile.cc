@@ -7,10 +7,9 @@
 #include <chrono>
 #include <iterator>
 #include <nlohmann/json.hpp>
-#include <span>
 
-#include "gguf/output_file.h"
 #include "tools/text_table.h"
+#include "tools/write_text.h"
 
 namespace quern {
 namespace {
@@ -85,10 +84,7 @@ Status WriteChromeTrace(const std::vector<std::pair<std::string, StepTrace>>& tr
   }
   const std::string text =
       nlohmann::json{{"displayTimeUnit", "ms"}, {"traceEvents", std::move(events)}}.dump();
-  Result<OutputFile> file = OutputFile::Create(path, text.size());
-  if (!file) return Propagate(file);
-  if (Status status = file->Write(std::as_bytes(std::span(text))); !status) return status;
-  return file->Commit();
+  return WriteText(path, text);
 }
 
 }  // namespace quern

@@ -3,12 +3,12 @@
 #include <curl/curl.h>
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <utility>
 
 #include "gguf/printable.h"
+#include "server/lower_ascii.h"
 
 namespace quern {
 namespace {
@@ -20,8 +20,6 @@ constexpr long kStallSeconds = 60;
 constexpr long kBufferBytes = 256 << 10;
 /// An answer with more would fill memory.
 constexpr size_t kMostHeaderBytes = 64 << 10;
-
-char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 /// A URL that was taken apart.
 class Url {
@@ -42,10 +40,8 @@ class Url {
   }
   std::string scheme() const { return Part(CURLUPART_SCHEME); }
   std::string origin() const {
-    std::string origin =
-        fmt::format("{}://{}:{}", scheme(), Part(CURLUPART_HOST), Part(CURLUPART_PORT));
-    std::transform(origin.begin(), origin.end(), origin.begin(), Lower);
-    return origin;
+    return LowerAscii(
+        fmt::format("{}://{}:{}", scheme(), Part(CURLUPART_HOST), Part(CURLUPART_PORT)));
   }
 
  private:
@@ -98,12 +94,10 @@ size_t OnHeader(char* data, size_t /*one*/, size_t size, void* context) {
   }
   const size_t colon = line.find(':');
   if (colon == std::string_view::npos) return size;
-  std::string name(line.substr(0, colon));
-  std::transform(name.begin(), name.end(), name.begin(), Lower);
   std::string_view value = line.substr(colon + 1);
   while (!value.empty() && (value.front() == ' ' || value.front() == '\t')) value.remove_prefix(1);
   while (!value.empty() && (value.back() == ' ' || value.back() == '\t')) value.remove_suffix(1);
-  transfer.response.headers[std::move(name)] = value;
+  transfer.response.headers[LowerAscii(line.substr(0, colon))] = value;
   return size;
 }
 

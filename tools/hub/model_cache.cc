@@ -8,7 +8,6 @@
 #include <tuple>
 #include <utility>
 
-#include "gguf/output_file.h"
 #include "gguf/printable.h"
 #include "gguf/split_name.h"
 #include "server/parse_json.h"
@@ -17,6 +16,7 @@
 #include "tools/hub/partial_file.h"
 #include "tools/hub/sha256.h"
 #include "tools/read_text.h"
+#include "tools/write_text.h"
 
 namespace quern {
 namespace {
@@ -46,13 +46,6 @@ std::optional<Record> LoadRecord(const std::string& path) {
   } catch (const nlohmann::json::exception&) {
     return std::nullopt;
   }
-}
-
-Status WriteSmallFile(const std::string& path, std::string_view text) {
-  Result<OutputFile> file = OutputFile::Create(path, 0);
-  if (!file) return Propagate(file);
-  if (Status status = file->Write(std::as_bytes(std::span(text))); !status) return status;
-  return file->Commit();
 }
 
 /// 0 when there is none.
@@ -139,7 +132,7 @@ HubListing ModelCache::LoadListing(const std::string& folder) {
 }
 
 Status ModelCache::StoreListing(const std::string& folder, const HubListing& listing) {
-  return WriteSmallFile(ListingPath(folder), HubListingJson(listing));
+  return WriteText(ListingPath(folder), HubListingJson(listing));
 }
 
 bool ModelCache::IsCurrent(const std::string& path, const HubFile& file,
@@ -158,7 +151,7 @@ bool ModelCache::IsCurrent(const std::string& path, const HubFile& file,
 Status ModelCache::StoreRecord(const std::string& path, const HubFile& file,
                                const std::string& commit) {
   const nlohmann::json json = {{"size", file.size}, {"sha256", file.sha256}, {"commit", commit}};
-  return WriteSmallFile(RecordPath(path), json.dump());
+  return WriteText(RecordPath(path), json.dump());
 }
 
 void ModelCache::ForgetRecord(const std::string& path) { std::remove(RecordPath(path).c_str()); }

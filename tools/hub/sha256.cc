@@ -4,13 +4,13 @@
 #include <openssl/evp.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <memory>
 #include <vector>
 
 #include "gguf/printable.h"
+#include "server/digest.h"
 
 namespace quern {
 namespace {
@@ -43,16 +43,13 @@ Result<std::string> Sha256OfFile(const std::string& path,
     n_read += static_cast<uint64_t>(n);
     if (progress) progress(n_read);
   }
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned int n_digest = 0;
-  ok = ok && EVP_DigestFinal_ex(hash.get(), digest.data(), &n_digest) == 1;
+  Sha256Digest digest{};
+  ok = ok && EVP_DigestFinal_ex(hash.get(), digest.data(), nullptr) == 1;
   if (!ok) {
     return Fail(ErrorCode::kIo, "{}: OpenSSL cannot compute its SHA-256",
                 Printable(path, path.size()));
   }
-  std::string text;
-  for (unsigned int i = 0; i < n_digest; ++i) text += fmt::format("{:02x}", digest[i]);
-  return text;
+  return Hex(digest);
 }
 
 }  // namespace quern
