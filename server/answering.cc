@@ -12,6 +12,7 @@
 
 #include "server/generation.h"
 #include "server/http_reply.h"
+#include "server/model_endpoints.h"
 #include "server/prompt_text.h"
 #include "server/response_format.h"
 
@@ -112,11 +113,11 @@ std::optional<std::vector<Answer>> Collect(Generation& generation, const Inferen
 /// Writes the events of one streamed response, a call each.
 class EventStream {
  public:
-  EventStream(std::unique_ptr<Generation> generation, const InferenceThread* inference,
+  EventStream(ModelLease lease, std::unique_ptr<Generation> generation,
               std::unique_ptr<ResponseFormat> format, std::shared_ptr<Exchange> exchange,
               size_t n_per_prompt, std::chrono::milliseconds ping_every)
-      : generation_(std::move(generation)),
-        inference_(inference),
+      : lease_(std::move(lease)),
+        generation_(std::move(generation)),
         format_(std::move(format)),
         exchange_(std::move(exchange)),
         n_per_prompt_(n_per_prompt),
@@ -149,7 +150,7 @@ class EventStream {
     Answer& answer = answers_[part->index];
     if (part->added.finished && part->added.finish_reason == FinishReason::kCancelled) {
       exchange_->record.outcome = RequestOutcome::kFailed;
-      if (!Send(sink, "data: " + HttpErrorBody(CutOff(*inference_)) + "\n\n")) return false;
+      if (!Send(sink, "data: " + HttpErrorBody(CutOff(lease_.inference())) + "\n\n")) return false;
       sink.done();
       return true;
     }
@@ -175,8 +176,8 @@ class EventStream {
     return sink.write(text.data(), text.size());
   }
 
+  ModelLease lease_;  ///< goes last
   std::unique_ptr<Generation> generation_;
-  const InferenceThread* inference_;
   std::unique_ptr<ResponseFormat> format_;
   std::shared_ptr<Exchange> exchange_;
   size_t n_per_prompt_;
@@ -187,19 +188,19 @@ class EventStream {
 
 }  // namespace
 
-Answering::Answering(InferenceThread* inference, ModelInfo info, AnsweringOptions options)
-    : inference_(inference), info_(std::move(info)), options_(std::move(options)) {}
-
-void Answering::Complete(ApiKind kind, const std::shared_ptr<Exchange>& exchange,
-                         const httplib::Request& request, httplib::Response& response) {
-  Result<ApiRequest> parsed = ParseApiRequest(kind, request.body, options_.defaults);
+void Complete(ApiKind kind, ModelLease lease, const AnsweringOptions& options,
+              const std::shared_ptr<Exchange>& exchange, const nlohmann::json& body,
+              const httplib::Request& request, httplib::Response& response) {
+  InferenceThread& inference = lease.inference();
+  const ModelInfo& info = lease.model().info;
+  Result<ApiRequest> parsed = ParseApiRequest(kind, body, lease.model().defaults);
   if (!parsed) return ReplyError(response, parsed.error());
-  if (options_.audit_prompts) exchange->record.prompt = PromptText(parsed->prompts);
+  if (options.audit_prompts) exchange->record.prompt = PromptText(parsed->prompts);
 
-  const Model& model = inference_->model();
+  const Model& model = inference.model();
   ResponseContext context{.tokenizer = &model.tokenizer(),
-                          .model_id = info_.id,
-                          .fingerprint = "quern-" + options_.version,
+                          .model_id = info.id,
+                          .fingerprint = "quern-" + options.version,
                           .id = NewResponseId(kind),
                           .created = std::time(nullptr),
                           .request = std::move(*parsed),
@@ -215,13 +216,13 @@ void Answering::Complete(ApiKind kind, const std::shared_ptr<Exchange>& exchange
     Result<std::vector<Token>> tokens = Encode(model, prompt);
     if (!tokens) return ReplyError(response, tokens.error());
     GenerateRequest generate = api.generate;
-    if (options_.context_shift) {
+    if (options.context_shift) {
       generate.context_shift_keep =
           api.n_keep < 0 ? tokens->size() : static_cast<size_t>(api.n_keep);
     }
     generate.prompt = *tokens;
-    if (Status status = inference_->Check(generate); !status) {
-      return ReplyError(response, Refusal(status.error(), tokens->size(), info_.n_ctx));
+    if (Status status = inference.Check(generate); !status) {
+      return ReplyError(response, Refusal(status.error(), tokens->size(), info.n_ctx));
     }
     context.prompts.push_back(*std::move(tokens));
     for (size_t i = 0; i < api.n; ++i) {
@@ -233,61 +234,62 @@ void Answering::Complete(ApiKind kind, const std::shared_ptr<Exchange>& exchange
   const bool stream = api.stream;
   const size_t n = api.n;
   Result<std::unique_ptr<Generation>> generation =
-      Generation::Start(inference_, std::move(requests));
+      Generation::Start(&inference, std::move(requests));
   if (!generation) return ReplyError(response, generation.error());
   std::unique_ptr<ResponseFormat> format = NewFormat(kind, std::move(context));
 
-  if (!AwaitBegin(**generation, *inference_, options_.queue_timeout, *exchange, request,
-                  response)) {
+  if (!AwaitBegin(**generation, inference, options.queue_timeout, *exchange, request, response)) {
     return;
   }
   if (!stream) {
     const std::optional<std::vector<Answer>> answers =
-        Collect(**generation, *inference_, *exchange, request, response);
+        Collect(**generation, inference, *exchange, request, response);
     if (!answers) return;
     exchange->NoteAnswers(*answers, n);
     return Reply(response, 200, format->Whole(*answers));
   }
-  auto events = std::make_shared<EventStream>(*std::move(generation), inference_, std::move(format),
-                                              exchange, n, options_.ping_every);
+  auto events = std::make_shared<EventStream>(std::move(lease), *std::move(generation),
+                                              std::move(format), exchange, n, options.ping_every);
   response.set_header("Cache-Control", "no-cache");
   response.set_chunked_content_provider(
       "text/event-stream",
       [events](size_t, httplib::DataSink& sink) { return events->Write(sink); });
 }
 
-void Answering::Embed(const std::shared_ptr<Exchange>& exchange, const httplib::Request& request,
-                      httplib::Response& response) {
-  Result<EmbeddingRequest> parsed = ParseEmbeddingRequest(request.body);
+void Embed(ModelLease lease, const AnsweringOptions& options,
+           const std::shared_ptr<Exchange>& exchange, const nlohmann::json& body,
+           const httplib::Request& request, httplib::Response& response) {
+  InferenceThread& inference = lease.inference();
+  const ModelInfo& info = lease.model().info;
+  Result<EmbeddingRequest> parsed = ParseEmbeddingRequest(body);
   if (!parsed) return ReplyError(response, parsed.error());
-  if (options_.audit_prompts) exchange->record.prompt = PromptText(parsed->inputs);
+  if (options.audit_prompts) exchange->record.prompt = PromptText(parsed->inputs);
   if (Status status = CheckCount(parsed->inputs.size()); !status) {
     return ReplyError(response, status.error());
   }
   std::vector<GenerateRequest> requests;
   requests.reserve(parsed->inputs.size());
   for (const ApiPrompt& input : parsed->inputs) {
-    Result<std::vector<Token>> tokens = Encode(inference_->model(), input);
+    Result<std::vector<Token>> tokens = Encode(inference.model(), input);
     if (!tokens) return ReplyError(response, tokens.error());
     GenerateRequest& embed = requests.emplace_back();
     embed.prompt = *std::move(tokens);
-    embed.embed = options_.pooling;
-    if (Status status = inference_->Check(embed); !status) {
-      return ReplyError(response, Refusal(status.error(), embed.prompt.size(), info_.n_ctx));
+    embed.embed = options.pooling;
+    if (Status status = inference.Check(embed); !status) {
+      return ReplyError(response, Refusal(status.error(), embed.prompt.size(), info.n_ctx));
     }
   }
   Result<std::unique_ptr<Generation>> generation =
-      Generation::Start(inference_, std::move(requests));
+      Generation::Start(&inference, std::move(requests));
   if (!generation) return ReplyError(response, generation.error());
-  if (!AwaitBegin(**generation, *inference_, options_.queue_timeout, *exchange, request,
-                  response)) {
+  if (!AwaitBegin(**generation, inference, options.queue_timeout, *exchange, request, response)) {
     return;
   }
   const std::optional<std::vector<Answer>> answers =
-      Collect(**generation, *inference_, *exchange, request, response);
+      Collect(**generation, inference, *exchange, request, response);
   if (!answers) return;
   exchange->NoteAnswers(*answers, 1);
-  Reply(response, 200, EmbeddingsJson(info_, *parsed, *answers));
+  Reply(response, 200, EmbeddingsJson(info, *parsed, *answers));
 }
 
 }  // namespace quern

@@ -3,12 +3,12 @@
 
 #include <chrono>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "server/api_request.h"
 #include "server/exchange.h"
-#include "server/inference_thread.h"
-#include "server/model_endpoints.h"
+#include "server/model_pool.h"
 
 namespace httplib {
 struct Request;
@@ -24,27 +24,16 @@ struct AnsweringOptions {
   Pooling pooling = Pooling::kMean;              ///< of embeddings
   bool context_shift = false;  ///< full contexts are shifted; else the answer ends
   bool audit_prompts = false;  ///< the record of a request keeps its prompt
-  AnswerDefaults defaults;
 };
 
-/// All methods run in the thread of the request's connection.
-class Answering {
- public:
-  /// `inference` outlives it.
-  Answering(InferenceThread* inference, ModelInfo info, AnsweringOptions options);
+// Both answer a request, whose body is an object, in the thread of its connection, and hold the
+// model until the answer has been written.
 
-  void Complete(ApiKind kind, const std::shared_ptr<Exchange>& exchange,
-                const httplib::Request& request, httplib::Response& response);
-  void Embed(const std::shared_ptr<Exchange>& exchange, const httplib::Request& request,
-             httplib::Response& response);
-
-  InferenceThread& inference() const { return *inference_; }
-  const ModelInfo& info() const { return info_; }
-
- private:
-  InferenceThread* inference_;
-  ModelInfo info_;
-  AnsweringOptions options_;
-};
+void Complete(ApiKind kind, ModelLease lease, const AnsweringOptions& options,
+              const std::shared_ptr<Exchange>& exchange, const nlohmann::json& body,
+              const httplib::Request& request, httplib::Response& response);
+void Embed(ModelLease lease, const AnsweringOptions& options,
+           const std::shared_ptr<Exchange>& exchange, const nlohmann::json& body,
+           const httplib::Request& request, httplib::Response& response);
 
 }  // namespace quern

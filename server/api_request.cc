@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "server/json_fields.h"
-#include "server/parse_json.h"
 
 namespace quern {
 namespace {
@@ -295,13 +294,10 @@ SamplingParams OpenAiSampling() {
   return params;
 }
 
-Result<ApiRequest> ParseApiRequest(ApiKind kind, std::string_view text,
-                                   const AnswerDefaults& defaults) {
-  Result<json> body = ParseJsonObject(text);
-  if (!body) return Propagate(body);
-  if (Status status = CheckSupported(*body); !status) return Propagate(status);
+Result<ApiRequest> ParseApiRequest(ApiKind kind, const json& body, const AnswerDefaults& defaults) {
+  if (Status status = CheckSupported(body); !status) return Propagate(status);
 
-  JsonFields fields(*body);
+  JsonFields fields(body);
   ApiRequest request;
   if (kind == ApiKind::kChat) {
     Result<Conversation> conversation = ParseMessages(fields.Get("messages"));

@@ -51,9 +51,10 @@ struct ApiRequest {
   bool timings_per_token = false;
 };
 
-/// Errors: kInvalidArgument naming the field, what was found and what was expected; kUnsupported
-/// naming a field that is known and cannot be honoured. Unknown fields are passed over.
-Result<ApiRequest> ParseApiRequest(ApiKind kind, std::string_view text,
+/// `body` is an object. Errors: kInvalidArgument naming the field, what was found and what was
+/// expected; kUnsupported naming a field that is known and cannot be honoured. Unknown fields are
+/// passed over.
+Result<ApiRequest> ParseApiRequest(ApiKind kind, const nlohmann::json& body,
                                    const AnswerDefaults& defaults = {});
 
 /// One prompt, or a list of them: the value of the field `name`. `mixed`: tokens and texts may

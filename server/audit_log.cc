@@ -18,10 +18,9 @@ Result<std::unique_ptr<AuditLog>> AuditLog::Open(const Options& options) {
   return std::unique_ptr<AuditLog>(new AuditLog(*std::move(log), options.with_content));
 }
 
-void AuditLog::Record(const RequestRecord& record, std::string_view model) {
+void AuditLog::Record(const RequestRecord& record) {
   nlohmann::ordered_json fields = RequestFields(record);
   if (record.prompt) {
-    fields["model"] = model;
     fields["prompt_sha256"] = Hex(Sha256(*record.prompt));
     if (with_content_) fields["prompt"] = *record.prompt;
   }

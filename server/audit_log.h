@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include "gguf/result.h"
 #include "server/request_log.h"
@@ -26,8 +25,7 @@ class AuditLog {
   /// Errors: kIo.
   static Result<std::unique_ptr<AuditLog>> Open(const Options& options);
 
-  /// `model`: the one that is served; empty while it is being loaded.
-  void Record(const RequestRecord& record, std::string_view model);
+  void Record(const RequestRecord& record);
 
   Status Reopen() { return log_->Reopen(); }
   uint64_t n_lost() const { return log_->n_lost(); }

@@ -16,8 +16,10 @@
 #include "server/exchange.h"
 #include "server/guarded_server.h"
 #include "server/http_reply.h"
+#include "server/json_fields.h"
 #include "server/key_file.h"
 #include "server/model_endpoints.h"
+#include "server/parse_json.h"
 #include "server/quotas.h"
 #include "server/request_id.h"
 
@@ -30,15 +32,8 @@ using ExchangePtr = std::shared_ptr<Exchange>;
 using Handled = httplib::Server::HandlerResponse;
 
 constexpr const char* kRequestIdHeader = "X-Request-Id";
-
-/// What the endpoints are called in the metrics.
-std::vector<std::string> Paths() {
-  return {"/health",     "/v1/health",     "/models",         "/v1/models",
-          "/props",      "/slots",         "/metrics",        "/version",
-          "/completion", "/completions",   "/v1/completions", "/chat/completions",
-          "/embeddings", "/v1/embeddings", "/tokenize",       "/v1/chat/completions",
-          "/detokenize", "/apply-template"};
-}
+constexpr const char* kModelHeader = "X-Quern-Model";
+constexpr const char* kRouteHeader = "X-Quern-Route";
 
 const ApiKey* FindKey(const AccessControl& access, const Request& request) {
   return access.Find(request.get_header_value("Authorization"),
@@ -54,17 +49,20 @@ RequestOutcome OutcomeOf(int status) {
 }  // namespace
 
 struct HttpServer::Impl {
-  Impl(HttpServerOptions options_in, RequestLog* log_in, AuditLog* audit_in)
+  Impl(HttpServerOptions options_in, ModelPool* models_in, Metrics* metrics_in, RequestLog* log_in,
+       AuditLog* audit_in)
       : options(std::move(options_in)),
+        models(models_in),
+        metrics(metrics_in),
         log(log_in),
         audit(audit_in),
-        metrics(options.answering.version, Paths()),
         quotas(options.rate_limit),
         server(options.limits) {}
 
   using Handler = std::function<void(const ExchangePtr&, const Request&, Response&)>;
-  using ModelHandler =
-      std::function<void(Answering&, const ExchangePtr&, const Request&, Response&)>;
+  using ModelHandler = std::function<void(ModelLease, const ExchangePtr&, const nlohmann::json&,
+                                          const Request&, Response&)>;
+  using LoadedHandler = std::function<void(const ModelLease&, const Request&, Response&)>;
 
   void AddRoutes();
   void AddModelRoutes();
@@ -81,8 +79,17 @@ struct HttpServer::Impl {
   /// Counts a request on its caller. False when it is one too many, which the response then says.
   bool CountIn(Exchange& exchange, const Request& request, Response& response);
   void ReplyNoHandler(const Request& request, Response& response) const;
-  /// A handler that has a model, or answers that it is being loaded.
+  /// A handler of requests with a body that names a model.
   Handler WithModel(ModelHandler handler);
+  /// Has `handler` answer with the model at `place` of the route. False when it is one that fails.
+  bool Try(const ModelHandler& handler, const Route& route, size_t place,
+           const ExchangePtr& exchange, const nlohmann::json& body, const Request& request,
+           Response& response);
+  /// A handler of questions about a model, which load none.
+  Handler WithLoaded(LoadedHandler handler);
+  /// A handler that has a model loaded or unloaded.
+  Handler Managing(std::optional<HttpError> (ModelPool::*act)(std::string_view));
+  std::shared_ptr<const Routers> CurrentRouters() const;
   ExchangePtr NewExchange(const Request& request, Response& response);
   /// Answers what gets no further: preflights, and requests that access control or CORS refuse.
   bool Intercept(const Request& request, Response& response);
@@ -90,23 +97,24 @@ struct HttpServer::Impl {
   void Audit(const RequestRecord& record);
 
   HttpServerOptions options;
+  ModelPool* models;
+  Metrics* metrics;
   RequestLog* log;
   AuditLog* audit;
   std::atomic<uint64_t> n_audit_lost_told{0};
-  Metrics metrics;
   Quotas quotas;
   std::unique_ptr<TlsServer> tls;  ///< from Bind on, where it is spoken
   GuardedServer server;
   std::unordered_map<std::string, const char*> allowed_methods;  ///< of each path
   mutable std::mutex mutex;
   std::shared_ptr<const AccessControl> access;  ///< from Bind on; under mutex
-  std::optional<Cors> cors;                     ///< from Bind on
-  std::unique_ptr<Answering> loaded;            ///< behind the next
-  std::atomic<Answering*> ready{nullptr};       ///< null while the model is being loaded
+  std::shared_ptr<const Routers> routers = std::make_shared<const Routers>();  ///< under mutex
+  std::optional<Cors> cors;                                                    ///< from Bind on
 };
 
-HttpServer::HttpServer(HttpServerOptions options, RequestLog* log, AuditLog* audit)
-    : impl_(std::make_unique<Impl>(std::move(options), log, audit)) {
+HttpServer::HttpServer(HttpServerOptions options, ModelPool* models, Metrics* metrics,
+                       RequestLog* log, AuditLog* audit)
+    : impl_(std::make_unique<Impl>(std::move(options), models, metrics, log, audit)) {
   impl_->options.answering.audit_prompts = audit != nullptr;
   impl_->AddRoutes();
   impl_->AddModelRoutes();
@@ -114,8 +122,6 @@ HttpServer::HttpServer(HttpServerOptions options, RequestLog* log, AuditLog* aud
 }
 
 HttpServer::~HttpServer() = default;
-
-Metrics& HttpServer::metrics() { return impl_->metrics; }
 
 Status HttpServer::Impl::Prepare() {
   Result<AccessControl> control = ReadAccess();
@@ -138,7 +144,8 @@ Status HttpServer::Impl::Prepare() {
 }
 
 Status HttpServer::Check(const HttpServerOptions& options) {
-  return HttpServer(options, /*log=*/nullptr).impl_->Prepare();
+  Metrics metrics("");
+  return HttpServer(options, /*models=*/nullptr, &metrics, /*log=*/nullptr).impl_->Prepare();
 }
 
 Result<int> HttpServer::Bind() {
@@ -162,17 +169,20 @@ Status HttpServer::Reload() {
 
 void HttpServer::Run() { impl_->server.Run(); }
 
-void HttpServer::SetModel(InferenceThread* inference, ModelInfo info) {
-  impl_->metrics.SetRequestsLimit(inference->max_requests());
-  impl_->loaded = std::make_unique<Answering>(inference, std::move(info), impl_->options.answering);
-  impl_->ready = impl_->loaded.get();
+void HttpServer::SetRouters(Routers routers) {
+  auto shared = std::make_shared<const Routers>(std::move(routers));
+  const std::lock_guard lock(impl_->mutex);
+  impl_->routers = std::move(shared);
 }
 
 void HttpServer::Stop(std::chrono::milliseconds drain) {
-  if (Answering* answering = impl_->ready) {
-    answering->inference().Close(std::chrono::steady_clock::now() + drain);
-  }
+  impl_->models->Close(std::chrono::steady_clock::now() + drain);
   impl_->server.Stop();
+}
+
+std::shared_ptr<const Routers> HttpServer::Impl::CurrentRouters() const {
+  const std::lock_guard lock(mutex);
+  return routers;
 }
 
 Result<AccessControl> HttpServer::Impl::ReadAccess() const {
@@ -222,14 +232,13 @@ bool HttpServer::Impl::Intercept(const Request& request, Response& response) {
 }
 
 void HttpServer::Impl::Report(const RequestRecord& record) {
-  metrics.Record(record);
+  metrics->Record(record);
   if (log != nullptr) log->Record(record);
   if (audit != nullptr) Audit(record);
 }
 
 void HttpServer::Impl::Audit(const RequestRecord& record) {
-  const Answering* answering = ready;
-  audit->Record(record, answering != nullptr ? answering->info().id : "");
+  audit->Record(record);
   const uint64_t n_lost = audit->n_lost();
   const uint64_t n_told = n_audit_lost_told.exchange(n_lost);
   if (n_lost > n_told && log != nullptr) {
@@ -286,21 +295,94 @@ httplib::Server::Handler HttpServer::Impl::Handling(Handler handler) {
 void HttpServer::Impl::Get(const std::string& path, Handler handler) {
   server.Get(path, Handling(std::move(handler)));
   allowed_methods[path] = "GET";
+  metrics->AddPath(path);
 }
 
 void HttpServer::Impl::Post(const std::string& path, Handler handler) {
   server.Post(path, Handling(std::move(handler)));
   allowed_methods[path] = "POST";
+  metrics->AddPath(path);
 }
 
 HttpServer::Impl::Handler HttpServer::Impl::WithModel(ModelHandler handler) {
   return [this, handler = std::move(handler)](const ExchangePtr& exchange, const Request& request,
                                               Response& response) {
-    Answering* answering = ready;
-    if (answering == nullptr) {
-      return ReplyError(response, HttpError{503, "the model is being loaded"});
+    Result<nlohmann::json> body = ParseJsonObject(request.body);
+    if (!body) return ReplyError(response, body.error());
+    std::string name;
+    JsonFields fields(*body);
+    fields.Text("model", &name);
+    if (!fields.status()) return ReplyError(response, fields.status().error());
+    const Route route = CurrentRouters()->Decide(name, *body, exchange->record.key);
+    size_t place = 0;
+    while (!Try(handler, route, place, exchange, *body, request, response) &&
+           ++place < route.models.size()) {
     }
-    handler(*answering, exchange, request, response);
+  };
+}
+
+bool HttpServer::Impl::Try(const ModelHandler& handler, const Route& route, size_t place,
+                           const ExchangePtr& exchange, const nlohmann::json& body,
+                           const Request& request, Response& response) {
+  RequestRecord& record = exchange->record;
+  if (place > 0) {
+    if (log != nullptr) {
+      log->Write(LogLevel::kWarning, "fallback",
+                 {{"id", record.id}, {"from", record.model}, {"to", route.models[place]}});
+    }
+    record.outcome = RequestOutcome::kAnswered;
+    response.status = -1;
+    response.body.clear();
+    for (const char* header : {"Content-Type", "Retry-After", kModelHeader, kRouteHeader}) {
+      response.headers.erase(header);
+    }
+  }
+  tl::expected<ModelLease, HttpError> lease =
+      models->Acquire(route.models[place], request.is_connection_closed);
+  record.model = lease ? lease->model().info.id : route.models[place];
+  record.router = route.router;
+  record.rule = place > 0 ? "fallback" : route.rule;
+  if (!route.router.empty()) response.set_header(kRouteHeader, record.router + "/" + record.rule);
+  if (lease) {
+    response.set_header(kModelHeader, record.model);
+    handler(*std::move(lease), exchange, body, request, response);
+  } else if (lease.error().status == 404) {
+    record.model.clear();  // the metrics know only names that there are
+    ReplyError(response, lease.error());
+  } else if (lease.error().status == 0) {
+    exchange->Leave();
+  } else {
+    ReplyError(response, lease.error());
+  }
+  const bool failed = response.status == 429 || response.status >= 500;
+  return !failed || record.outcome == RequestOutcome::kCancelled;
+}
+
+HttpServer::Impl::Handler HttpServer::Impl::WithLoaded(LoadedHandler handler) {
+  return [this, handler = std::move(handler)](const ExchangePtr& exchange, const Request& request,
+                                              Response& response) {
+    const Route route =
+        CurrentRouters()->Decide(request.get_param_value("model"), nullptr, exchange->record.key);
+    const tl::expected<ModelLease, HttpError> lease = models->AcquireLoaded(route.models.front());
+    if (!lease) return ReplyError(response, lease.error());
+    handler(*lease, request, response);
+  };
+}
+
+HttpServer::Impl::Handler HttpServer::Impl::Managing(
+    std::optional<HttpError> (ModelPool::*act)(std::string_view)) {
+  return [this, act](const ExchangePtr&, const Request& request, Response& response) {
+    Result<nlohmann::json> body = ParseJsonObject(request.body);
+    if (!body) return ReplyError(response, body.error());
+    std::string name;
+    JsonFields fields(*body);
+    fields.Text("model", &name);
+    if (name.empty()) fields.Fail("model", fields.Get("model"), "the name of a model");
+    if (!fields.status()) return ReplyError(response, fields.status().error());
+    if (const std::optional<HttpError> error = (models->*act)(name)) {
+      return ReplyError(response, *error);
+    }
+    Reply(response, 200, {{"success", true}});
   };
 }
 
@@ -308,41 +390,47 @@ void HttpServer::Impl::AddRoutes() {
   server.set_pre_routing_handler([this](const Request& request, Response& response) {
     return Intercept(request, response) ? Handled::Handled : Handled::Unhandled;
   });
+  const Handler health = [this](const auto&, const auto&, Response& response) {
+    if (models->closed())
+      return ReplyError(response, HttpError{503, "the server is shutting down"});
+    if (!models->ready()) return ReplyError(response, HttpError{503, "the model is being loaded"});
+    Reply(response, 200, {{"status", "ok"}});
+  };
+  const Handler list = [this](const auto&, const auto&, Response& response) {
+    Reply(response, 200, ModelsJson(models->status(), CurrentRouters()->all()));
+  };
+  for (const std::string base : {"", "/v1"}) {
+    Get(base + "/health", health);
+    Get(base + "/models", list);
+  }
+  Post("/models/load", Managing(&ModelPool::Load));
+  Post("/models/unload", Managing(&ModelPool::Unload));
   Get("/version", [this](const auto&, const auto&, Response& response) {
     Reply(response, 200, {{"version", options.answering.version}});
   });
   Get("/metrics", [this](const auto&, const auto&, Response& response) {
-    const Answering* answering = ready;
-    const EngineStatus status =
-        answering != nullptr ? answering->inference().status() : EngineStatus();
-    response.set_content(metrics.Expose(status, audit != nullptr ? audit->n_lost() : 0),
+    response.set_content(metrics->Expose({.engine = models->engine_status(),
+                                          .max_requests = models->max_requests(),
+                                          .n_audit_lost = audit != nullptr ? audit->n_lost() : 0,
+                                          .models = models->status()}),
                          "text/plain; version=0.0.4; charset=utf-8");
   });
 }
 
 void HttpServer::Impl::AddModelRoutes() {
-  const Handler health =
-      WithModel([](const Answering& answering, const auto&, const auto&, Response& response) {
-        if (answering.inference().closed()) {
-          return ReplyError(response, HttpError{503, "the server is shutting down"});
-        }
-        Reply(response, 200, {{"status", "ok"}});
-      });
-  const Handler models =
-      WithModel([](const Answering& answering, const auto&, const auto&, Response& response) {
-        Reply(response, 200, ModelsJson(answering.inference().model(), answering.info()));
-      });
   const auto complete = [this](ApiKind kind) {
-    return WithModel(
-        [kind](Answering& answering, const ExchangePtr& exchange, const Request& request,
-               Response& response) { answering.Complete(kind, exchange, request, response); });
+    return WithModel([this, kind](ModelLease lease, const ExchangePtr& exchange,
+                                  const nlohmann::json& body, const Request& request,
+                                  Response& response) {
+      Complete(kind, std::move(lease), options.answering, exchange, body, request, response);
+    });
   };
   const Handler embed =
-      WithModel([](Answering& answering, const ExchangePtr& exchange, const Request& request,
-                   Response& response) { answering.Embed(exchange, request, response); });
+      WithModel([this](ModelLease lease, const ExchangePtr& exchange, const nlohmann::json& body,
+                       const Request& request, Response& response) {
+        Embed(std::move(lease), options.answering, exchange, body, request, response);
+      });
   for (const std::string base : {"", "/v1"}) {
-    Get(base + "/health", health);
-    Get(base + "/models", models);
     Post(base + "/chat/completions", complete(ApiKind::kChat));
     Post(base + "/embeddings", embed);
   }
@@ -350,30 +438,30 @@ void HttpServer::Impl::AddModelRoutes() {
   Post("/completion", complete(ApiKind::kNative));
   Post("/completions", complete(ApiKind::kNative));
 
-  Get("/props",
-      WithModel([this](const Answering& answering, const auto&, const auto&, Response& response) {
+  Get("/props", WithLoaded([this](const ModelLease& lease, const Request&, Response& response) {
         Reply(response, 200,
-              PropsJson(answering.inference().model(), answering.info(),
-                        options.answering.defaults.native, options.answering.version));
+              PropsJson(lease.inference().model(), lease.model().info,
+                        lease.model().defaults.native, options.answering.version));
       }));
   if (options.show_slots) {
-    Get("/slots", WithModel([](const Answering& answering, const auto&, const Request& request,
-                               Response& response) {
-          const EngineStatus status = answering.inference().status();
-          const bool full = status.n_running >= answering.info().n_slots;
-          if (full && request.has_param("fail_on_no_slot")) {
+    Get("/slots",
+        WithLoaded([](const ModelLease& lease, const Request& request, Response& response) {
+          const EngineStatus status = lease.inference().status();
+          const ModelInfo& info = lease.model().info;
+          if (status.n_running >= info.n_slots && request.has_param("fail_on_no_slot")) {
             return ReplyError(response, HttpError{503, "no slot available"});
           }
-          Reply(response, 200, SlotsJson(status, answering.info()));
+          Reply(response, 200, SlotsJson(status, info));
         }));
   }
-  using Endpoint = Result<Json> (*)(const Model&, std::string_view);
+  using Endpoint = Result<Json> (*)(const Model&, const nlohmann::json&);
   for (const auto& [path, endpoint] : {std::pair<const char*, Endpoint>{"/tokenize", Tokenize},
                                        {"/detokenize", Detokenize},
                                        {"/apply-template", ApplyTemplate}}) {
-    Post(path, WithModel([endpoint = endpoint](const Answering& answering, const auto&,
-                                               const Request& request, Response& response) {
-           const Result<Json> json = endpoint(answering.inference().model(), request.body);
+    Post(path, WithModel([endpoint = endpoint](const ModelLease& lease, const auto&,
+                                               const nlohmann::json& body, const Request&,
+                                               Response& response) {
+           const Result<Json> json = endpoint(lease.inference().model(), body);
            if (!json) return ReplyError(response, json.error());
            Reply(response, 200, *json);
          }));

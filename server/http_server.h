@@ -1,4 +1,4 @@
-// The HTTP front: routes, access and limits over an inference thread.
+// The HTTP front: routes, access and limits over the models.
 #pragma once
 
 #include <chrono>
@@ -12,9 +12,10 @@
 #include "server/api_key.h"
 #include "server/audit_log.h"
 #include "server/connection_limits.h"
-#include "server/inference_thread.h"
 #include "server/metrics.h"
+#include "server/model_pool.h"
 #include "server/request_log.h"
+#include "server/router.h"
 #include "server/tls.h"
 
 namespace quern {
@@ -35,8 +36,9 @@ struct HttpServerOptions {
 
 class HttpServer {
  public:
-  /// `log` and `audit` may be null; else they outlive the server.
-  HttpServer(HttpServerOptions options, RequestLog* log, AuditLog* audit = nullptr);
+  /// `log` and `audit` may be null; all that are given outlive the server.
+  HttpServer(HttpServerOptions options, ModelPool* models, Metrics* metrics, RequestLog* log,
+             AuditLog* audit = nullptr);
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
@@ -53,15 +55,13 @@ class HttpServer {
   /// Reads the file of API keys again, and the certificate with its key, for connections to come.
   /// Errors: those of reading; then all stays as it was. Any thread, after Bind.
   Status Reload();
-  /// Serves until Stop. Until there is a model, requests that need one are answered with 503.
+  /// What requests may name beside the models. Any thread.
+  void SetRouters(Routers routers);
+  /// Serves until Stop.
   void Run();
-  /// From now on `inference` answers; it outlives the server. Once.
-  void SetModel(InferenceThread* inference, ModelInfo info);
   /// Refuses new requests, lets those under way finish within `drain`, then cuts them off with an
   /// error that says so, and makes Run return. Any thread, once, after or while Run is called.
   void Stop(std::chrono::milliseconds drain);
-
-  Metrics& metrics();
 
  private:
   struct Impl;

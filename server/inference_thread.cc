@@ -16,10 +16,11 @@ GenerateEvent CancelledEvent() {
 }  // namespace
 
 InferenceThread::InferenceThread(std::unique_ptr<Engine> engine, size_t max_queue,
-                                 std::function<void(double)> on_inter_token)
+                                 std::function<void(double)> on_inter_token, ThreadBudget* budget)
     : engine_(std::move(engine)),
       max_requests_(engine_->options().max_running + max_queue),
       on_inter_token_(std::move(on_inter_token)),
+      budget_(budget),
       status_(engine_->status()),
       thread_([this] { Loop(); }) {}
 
@@ -104,6 +105,8 @@ void InferenceThread::Loop() {
 
 bool InferenceThread::Step() {
   try {
+    if (budget_ == nullptr) return engine_->Step();
+    const ThreadBudget::Share share = budget_->Take(engine_->options().n_threads);
     return engine_->Step();
   } catch (const std::exception&) {
     for (const Running& running : running_) engine_->Cancel(running.id);

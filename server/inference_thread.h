@@ -16,6 +16,7 @@
 #include "runtime/engine.h"
 #include "server/event_queue.h"
 #include "server/stall_timer.h"
+#include "server/thread_budget.h"
 
 namespace quern {
 
@@ -31,9 +32,11 @@ struct Ticket {
 class InferenceThread {
  public:
   /// `max_queue`: most answers that wait beside those that the engine runs together.
-  /// `on_inter_token` is told the seconds between two tokens of an answer, from this thread.
+  /// `on_inter_token` is told the seconds between two tokens of an answer, from this thread. Each
+  /// step takes its threads from `budget`, where there is one, which outlives it.
   InferenceThread(std::unique_ptr<Engine> engine, size_t max_queue,
-                  std::function<void(double)> on_inter_token = nullptr);
+                  std::function<void(double)> on_inter_token = nullptr,
+                  ThreadBudget* budget = nullptr);
   /// Cancels what runs, and joins the thread.
   ~InferenceThread();
   InferenceThread(const InferenceThread&) = delete;
@@ -89,6 +92,7 @@ class InferenceThread {
   std::unique_ptr<Engine> engine_;
   size_t max_requests_;
   std::function<void(double)> on_inter_token_;
+  ThreadBudget* budget_;
   std::atomic<size_t> n_active_{0};
   std::atomic<bool> closed_{false};      ///< no more requests
   std::atomic<bool> cancel_all_{false};  ///< those that are held end now

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <set>
 #include <utility>
 
@@ -57,6 +58,13 @@ MetricFamily Counter(std::string name, std::string help, double value) {
   return {std::move(name), std::move(help), MetricType::Counter, {std::move(metric)}};
 }
 
+ClientMetric LabelledCounter(std::string label, std::string label_value, double value) {
+  ClientMetric metric;
+  metric.label = {{std::move(label), std::move(label_value)}};
+  metric.counter.value = value;
+  return metric;
+}
+
 ClientMetric LabelledGauge(std::string label, std::string label_value, double value) {
   ClientMetric metric;
   metric.label = {{std::move(label), std::move(label_value)}};
@@ -83,11 +91,8 @@ double SecondsSince1970() {
 
 /// What is counted as it happens; all else is read when it is asked for.
 struct Metrics::Recorded {
-  explicit Recorded(const std::vector<std::string>& known_paths)
-      : paths(known_paths.begin(), known_paths.end()) {}
-
   prometheus::Registry registry;
-  const std::set<std::string, std::less<>> paths;
+  std::set<std::string, std::less<>> paths;
   std::atomic<size_t> longest_sequence{0};
 
   prometheus::Family<prometheus::Counter>& requests = prometheus::BuildCounter()
@@ -104,11 +109,6 @@ struct Metrics::Recorded {
                                          .Help("Of the rejected: with 429.")
                                          .Register(registry)
                                          .Add({});
-  prometheus::Gauge& limit = prometheus::BuildGauge()
-                                 .Name("quern_requests_limit")
-                                 .Help("Most requests that run and wait together.")
-                                 .Register(registry)
-                                 .Add({});
   prometheus::Counter& cancelled = prometheus::BuildCounter()
                                        .Name("quern_requests_cancelled_total")
                                        .Help("Requests whose clients went away.")
@@ -118,6 +118,21 @@ struct Metrics::Recorded {
       prometheus::BuildHistogram()
           .Name("quern_request_duration_seconds")
           .Help("From the first byte of a request to the last of its answer.")
+          .Register(registry);
+  prometheus::Family<prometheus::Counter>& model_requests =
+      prometheus::BuildCounter()
+          .Name("quern_model_requests_total")
+          .Help("Requests that came to a model and have ended.")
+          .Register(registry);
+  prometheus::Family<prometheus::Counter>& model_tokens =
+      prometheus::BuildCounter()
+          .Name("quern_model_tokens_total")
+          .Help("Tokens of requests that have ended: of prompts, and generated.")
+          .Register(registry);
+  prometheus::Family<prometheus::Counter>& routed =
+      prometheus::BuildCounter()
+          .Name("quern_routed_requests_total")
+          .Help("Requests for which a router chose the model, by the rule that it chose by.")
           .Register(registry);
   prometheus::Histogram& queue = prometheus::BuildHistogram()
                                      .Name("quern_request_queue_seconds")
@@ -137,12 +152,14 @@ struct Metrics::Recorded {
                                            .Add({}, InterTokenBuckets());
 };
 
-Metrics::Metrics(std::string version, const std::vector<std::string>& paths)
+Metrics::Metrics(std::string version)
     : version_(std::move(version)),
       start_time_(SecondsSince1970()),
-      recorded_(std::make_unique<Recorded>(paths)) {}
+      recorded_(std::make_unique<Recorded>()) {}
 
 Metrics::~Metrics() = default;
+
+void Metrics::AddPath(const std::string& path) { recorded_->paths.insert(path); }
 
 void Metrics::Record(const RequestRecord& record) {
   const std::string path = recorded_->paths.count(record.path) > 0 ? record.path : "other";
@@ -159,13 +176,26 @@ void Metrics::Record(const RequestRecord& record) {
   if (record.prefill_seconds > 0) recorded_->queue.Observe(record.queue_seconds);
   if (record.generated_tokens > 0) recorded_->first_token.Observe(record.first_token_seconds);
 
+  if (!record.model.empty()) RecordModel(record);
+
   const size_t length = record.longest_tokens;
   size_t longest = recorded_->longest_sequence;
   while (length > longest && !recorded_->longest_sequence.compare_exchange_weak(longest, length)) {
   }
 }
 
-void Metrics::SetRequestsLimit(size_t n) { recorded_->limit.Set(static_cast<double>(n)); }
+void Metrics::RecordModel(const RequestRecord& record) {
+  recorded_->model_requests.Add({{"model", record.model}, {"outcome", OutcomeName(record.outcome)}})
+      .Increment();
+  for (const auto& [kind, n] :
+       {std::pair{"prompt", record.prompt_tokens}, {"generated", record.generated_tokens}}) {
+    recorded_->model_tokens.Add({{"model", record.model}, {"kind", kind}})
+        .Increment(static_cast<double>(n));
+  }
+  if (record.router.empty()) return;
+  recorded_->routed.Add({{"router", record.router}, {"rule", record.rule}, {"model", record.model}})
+      .Increment();
+}
 
 void Metrics::ObserveInterToken(double seconds) { recorded_->inter_token.Observe(seconds); }
 
@@ -175,7 +205,8 @@ double Metrics::Throughput(Work* before, Work now) {
   return static_cast<double>(now.tokens - last.tokens) / (now.seconds - last.seconds);
 }
 
-std::string Metrics::Expose(const EngineStatus& status, uint64_t n_audit_lost) {
+std::string Metrics::Expose(const ServerStatus& server) {
+  const EngineStatus& status = server.engine;
   const auto number = [](uint64_t n) { return static_cast<double>(n); };
   double prompt_throughput = 0;
   double answer_throughput = 0;
@@ -188,6 +219,17 @@ std::string Metrics::Expose(const EngineStatus& status, uint64_t n_audit_lost) {
   for (const RequestStatus& request : status.requests) {
     longest = std::max(longest, request.processed_tokens);
   }
+  const auto of_models =
+      [&](std::string name, std::string help, MetricType type,
+          const std::function<uint64_t(const ModelStatus&)>& value) -> MetricFamily {
+    std::vector<ClientMetric> metrics;
+    for (const ModelStatus& model : server.models) {
+      const double read = number(value(model));
+      metrics.push_back(type == MetricType::Gauge ? LabelledGauge("model", model.info.id, read)
+                                                  : LabelledCounter("model", model.info.id, read));
+    }
+    return {std::move(name), std::move(help), type, std::move(metrics)};
+  };
   const size_t pages_taken = status.pages_in_use + status.pages_cached;
   const double rows_per_step =
       status.decode_steps > 0 ? number(status.decoded_rows) / number(status.decode_steps) : 0;
@@ -225,7 +267,20 @@ std::string Metrics::Expose(const EngineStatus& status, uint64_t n_audit_lost) {
       Counter("quern_preemptions_total", "Running requests put back for want of pages.",
               number(status.preemptions)),
       Counter("quern_audit_lines_lost_total", "Lines of the audit log that could not be written.",
-              number(n_audit_lost)),
+              number(server.n_audit_lost)),
+      Gauge("quern_requests_limit", "Most requests that run and wait together.",
+            number(server.max_requests)),
+      of_models(
+          "quern_model_loaded", "1 while the model is loaded.", MetricType::Gauge,
+          [](const ModelStatus& model) { return model.state == ModelState::kLoaded ? 1 : 0; }),
+      of_models("quern_model_memory_bytes", "What the model takes when it is loaded.",
+                MetricType::Gauge, [](const ModelStatus& model) { return model.memory_bytes; }),
+      of_models("quern_model_loads_total", "How often the model was loaded.", MetricType::Counter,
+                [](const ModelStatus& model) { return model.n_loads; }),
+      of_models("quern_model_unloads_total", "How often the model was unloaded.",
+                MetricType::Counter, [](const ModelStatus& model) { return model.n_unloads; }),
+      of_models("quern_model_load_failures_total", "How often the model could not be loaded.",
+                MetricType::Counter, [](const ModelStatus& model) { return model.n_failures; }),
       Gauge("quern_memory_limit_bytes",
             "The machine's RAM or the tightest cgroup limit, whichever is less.",
             number(memory.limit)),

@@ -9,34 +9,42 @@
 
 #include "runtime/engine_status.h"
 #include "server/request_record.h"
+#include "server/served_model.h"
 
 namespace quern {
 
-/// Thread-safe; no call waits for the inference thread.
+/// What is read when the metrics are.
+struct ServerStatus {
+  EngineStatus engine{};
+  size_t max_requests = 0;    ///< most that run and wait together
+  uint64_t n_audit_lost = 0;  ///< lines of the audit log so far
+  std::vector<ModelStatus> models{};
+};
+
+/// Thread-safe but for AddPath; no call waits for the inference thread.
 class Metrics {
  public:
-  /// `paths`: those that requests are counted by; all others are counted as "other".
-  Metrics(std::string version, const std::vector<std::string>& paths);
+  explicit Metrics(std::string version);
   ~Metrics();
   Metrics(const Metrics&) = delete;
   Metrics& operator=(const Metrics&) = delete;
 
+  /// Requests are counted by those paths that are added, and by "other". Before all else.
+  void AddPath(const std::string& path);
+
   /// At the end of each HTTP request.
   void Record(const RequestRecord& record);
-
-  /// Once there is a model: most requests that run and wait together.
-  void SetRequestsLimit(size_t n);
 
   /// For each token of an answer after its first: the time since the one before.
   void ObserveInterToken(double seconds);
 
   /// All metrics in Prometheus's text format, version 0.0.4. Those with the prefix `llamacpp:` have
   /// llama-server's names and meanings. Throughputs are those since the call before, as there.
-  /// `n_audit_lost`: lines of the audit log so far.
-  std::string Expose(const EngineStatus& status, uint64_t n_audit_lost = 0);
+  std::string Expose(const ServerStatus& server);
 
  private:
   struct Recorded;
+  void RecordModel(const RequestRecord& record);
 
   /// Tokens and the time that they took, up to the call of Expose before.
   struct Work {

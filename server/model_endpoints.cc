@@ -7,7 +7,6 @@
 #include "runtime/utf8.h"
 #include "server/base64.h"
 #include "server/json_fields.h"
-#include "server/parse_json.h"
 
 namespace quern {
 namespace {
@@ -26,21 +25,35 @@ std::string TokenText(const Tokenizer& tokenizer, std::optional<Token> token) {
 
 }  // namespace
 
-Json ModelsJson(const Model& model, const ModelInfo& info) {
-  const HParams& hparams = model.hparams();
-  return {{"object", "list"},
-          {"data", Json::array({{{"id", info.id},
-                                 {"object", "model"},
-                                 {"created", info.created},
-                                 {"owned_by", "me"},
-                                 {"permissions", Json::array()},
-                                 {"meta",
-                                  {{"n_ctx", info.n_ctx},
-                                   {"n_ctx_train", hparams.n_ctx_train},
-                                   {"n_vocab", hparams.n_vocab},
-                                   {"n_embd", hparams.n_embd},
-                                   {"n_params", model.n_params()},
-                                   {"size", model.weight_bytes()}}}}})}};
+Json ModelsJson(std::span<const ModelStatus> models, std::span<const Router> routers) {
+  Json data = Json::array();
+  for (const ModelStatus& model : models) {
+    const ModelInfo& info = model.info;
+    data.push_back({{"id", info.id},
+                    {"object", "model"},
+                    {"created", info.created},
+                    {"owned_by", "me"},
+                    {"permissions", Json::array()},
+                    {"aliases", model.aliases},
+                    {"status", {{"value", NameOf(model.state)}}},
+                    {"meta",
+                     {{"n_ctx", info.n_ctx},
+                      {"n_ctx_train", info.n_ctx_train},
+                      {"n_vocab", info.n_vocab},
+                      {"n_embd", info.n_embd},
+                      {"n_params", info.n_params},
+                      {"size", info.weight_bytes}}}});
+  }
+  for (const Router& router : routers) {
+    Json stands_for = Json::array();
+    for (const std::string& model : router.Models()) stands_for.push_back(model);
+    data.push_back({{"id", router.name},
+                    {"object", "model"},
+                    {"created", 0},
+                    {"owned_by", "me"},
+                    {"routes_to", std::move(stands_for)}});
+  }
+  return {{"object", "list"}, {"data", std::move(data)}};
 }
 
 Json PropsJson(const Model& model, const ModelInfo& info, const SamplingParams& sampling,
@@ -82,10 +95,8 @@ Json SlotsJson(const EngineStatus& status, const ModelInfo& info) {
   return slots;
 }
 
-Result<Json> Tokenize(const Model& model, std::string_view body) {
-  Result<json> request = ParseJsonObject(body);
-  if (!request) return Propagate(request);
-  JsonFields fields(*request);
+Result<Json> Tokenize(const Model& model, const json& body) {
+  JsonFields fields(body);
   std::string content;
   EncodeOptions options{.add_special = false, .parse_special = true};
   bool with_pieces = false;
@@ -106,10 +117,8 @@ Result<Json> Tokenize(const Model& model, std::string_view body) {
   return Json{{"tokens", std::move(tokens)}};
 }
 
-Result<Json> Detokenize(const Model& model, std::string_view body) {
-  Result<json> request = ParseJsonObject(body);
-  if (!request) return Propagate(request);
-  JsonFields fields(*request);
+Result<Json> Detokenize(const Model& model, const json& body) {
+  JsonFields fields(body);
   const json& list = fields.Get("tokens");
   const auto n_vocab = static_cast<int64_t>(model.hparams().n_vocab);
   const bool valid = list.is_array() && std::all_of(list.begin(), list.end(), [&](const json& id) {
@@ -122,10 +131,8 @@ Result<Json> Detokenize(const Model& model, std::string_view body) {
   return Json{{"content", model.tokenizer().Decode(list.get<std::vector<Token>>(), true)}};
 }
 
-Result<Json> ApplyTemplate(const Model& model, std::string_view body) {
-  Result<json> request = ParseJsonObject(body);
-  if (!request) return Propagate(request);
-  Result<Conversation> messages = ParseMessages(JsonFields(*request).Get("messages"));
+Result<Json> ApplyTemplate(const Model& model, const json& body) {
+  Result<Conversation> messages = ParseMessages(JsonFields(body).Get("messages"));
   if (!messages) return Propagate(messages);
   Result<std::string> prompt = model.RenderChat(*messages);
   if (!prompt) return Propagate(prompt);
@@ -152,10 +159,8 @@ Result<std::vector<Token>> Encode(const Model& model, const ApiPrompt& prompt) {
   return tokens;
 }
 
-Result<EmbeddingRequest> ParseEmbeddingRequest(std::string_view body) {
-  Result<json> object = ParseJsonObject(body);
-  if (!object) return Propagate(object);
-  JsonFields fields(*object);
+Result<EmbeddingRequest> ParseEmbeddingRequest(const json& body) {
+  JsonFields fields(body);
   if (fields.Has("dimensions")) {
     return Fail(ErrorCode::kUnsupported, "'dimensions' is not supported");
   }

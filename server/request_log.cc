@@ -139,6 +139,8 @@ Json RequestFields(const RequestRecord& record) {
   if (!record.key.empty()) fields["key"] = record.key;
   fields["method"] = record.method;
   fields["path"] = record.path;
+  if (!record.model.empty()) fields["model"] = record.model;
+  if (!record.router.empty()) fields["route"] = record.router + "/" + record.rule;
   fields["status"] = record.status;
   fields["outcome"] = OutcomeName(record.outcome);
   fields["ms"] = Milliseconds(record.seconds);

@@ -21,6 +21,9 @@ struct RequestRecord {
   std::string key;  ///< the name of the API key that let it in; empty: none was asked for
   std::string method;
   std::string path;
+  std::string model;   ///< that answered, or was to; empty: it came to none
+  std::string router;  ///< that chose it; empty: the request named it
+  std::string rule;    ///< by which the router chose it
   int status = 0;
   RequestOutcome outcome = RequestOutcome::kAnswered;
   double seconds = 0;  ///< from its first byte to the last of the answer

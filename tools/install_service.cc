@@ -118,6 +118,10 @@ Status CheckOptions(const InstallOptions& options) {
                 "--hf-repo is not for a service, which has no folder for models: give the file, "
                 "which `quern pull` prints");
   }
+  if (options.serve.has_several()) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "--models-file and --models-dir are not for a service yet: give one model");
+  }
   const CLI::Option* audit = options.Given("--audit-log");
   if (audit != nullptr && (!audit->results().front().starts_with(kLogFolder) ||
                            audit->results().front().find("/..") != std::string::npos)) {
@@ -167,17 +171,12 @@ std::vector<std::string> ArgumentsOf(const InstallOptions& options) {
 Result<ServiceUnit> MakeUnit(InstallOptions& options) {
   if (Status status = CheckOptions(options); !status) return Propagate(status);
   ServeOptions& serve = options.serve;
-  Result<GgufFile> file = serve.model.Open();
-  if (!file) return Propagate(file);
-  if (Status status = serve.Finish(*file); !status) return Propagate(status);
+  if (Status status = serve.Finish(); !status) return Propagate(status);
   if (Status status = HttpServer::Check(serve.http); !status) return Propagate(status);
-  Result<std::optional<std::string>> chat_template = serve.chat_template.Source();
-  if (!chat_template) return Propagate(chat_template);
-  Result<HParams> hparams = HParams::Load(*file);
-  if (!hparams) return Propagate(hparams);
   // What is free now may be held by the service that this one replaces.
-  Result<MemoryPlan> plan = serve.FitMemory(*file, *hparams, ReadProcessMemory().limit);
-  if (!plan) return Propagate(plan);
+  Result<PlannedModel> planned = PlanModel(serve.model, ReadProcessMemory().limit, {});
+  if (!planned) return Propagate(planned);
+  const MemoryPlan& plan = planned->plan;
   Result<std::vector<std::string>> model_files = ModelFiles(options);
   if (!model_files) return Propagate(model_files);
 
@@ -191,7 +190,7 @@ Result<ServiceUnit> MakeUnit(InstallOptions& options) {
   unit.arguments.insert(unit.arguments.end(), given.begin(), given.end());
   // MemoryMax is made for this cache; the service must not fit another to MemoryMax.
   if (options.Given("--kv-tokens") == nullptr) {
-    unit.arguments.insert(unit.arguments.end(), {"--kv-tokens", std::to_string(plan->kv_tokens)});
+    unit.arguments.insert(unit.arguments.end(), {"--kv-tokens", std::to_string(plan.kv_tokens)});
   }
   for (const std::string_view name : kFileOptions) {
     const CLI::Option* option = options.Given(name);
@@ -211,12 +210,12 @@ Result<ServiceUnit> MakeUnit(InstallOptions& options) {
   unit.host = serve.http.host;
   unit.has_logs = options.Given("--audit-log") != nullptr;
   unit.has_low_port = serve.http.port > 0 && serve.http.port < kFirstFreePort;
-  unit.memory_max = MemoryMaxFor(plan->estimate.total());
+  unit.memory_max = MemoryMaxFor(plan.estimate.total());
   unit.start_timeout = kStartTimeout;
   unit.stop_timeout = std::chrono::seconds(serve.drain_seconds) + kStopTime;
   unit.watchdog = kWatchdog;
-  if (serve.load_mode == LoadMode::kMmap) {
-    unit.watchdog += std::chrono::seconds(file->file_bytes() / kSlowDiskBytes);
+  if (serve.model.load_mode == LoadMode::kMmap) {
+    unit.watchdog += std::chrono::seconds(planned->served.info.weight_bytes / kSlowDiskBytes);
   }
   return unit;
 }

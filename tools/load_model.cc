@@ -18,10 +18,10 @@ Result<std::shared_ptr<const Model>> LoadModel(const GgufFile& file, LoadOptions
   return Model::Load(file, options);
 }
 
-void WarnOfLongContext(const HParams& hparams, size_t n_ctx) {
-  if (hparams.n_ctx_train == 0 || n_ctx <= hparams.n_ctx_train) return;
+void WarnOfLongContext(size_t n_ctx_train, size_t n_ctx) {
+  if (n_ctx_train == 0 || n_ctx <= n_ctx_train) return;
   fmt::print(stderr, "warning: context of {} tokens, but the model was trained for {}\n", n_ctx,
-             hparams.n_ctx_train);
+             n_ctx_train);
 }
 
 }  // namespace quern

@@ -13,7 +13,7 @@ namespace quern {
 /// options.progress is told too. Errors: those of Model::Load.
 Result<std::shared_ptr<const Model>> LoadModel(const GgufFile& file, LoadOptions options);
 
-/// Says on stderr when `n_ctx` is more than the model was trained for.
-void WarnOfLongContext(const HParams& hparams, size_t n_ctx);
+/// Says on stderr when `n_ctx` is more than the model was trained for, where it says that.
+void WarnOfLongContext(size_t n_ctx_train, size_t n_ctx);
 
 }  // namespace quern

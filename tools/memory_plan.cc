@@ -33,7 +33,8 @@ Result<MemoryPlan> PlanMemory(const GgufFile& file, const HParams& hparams, cons
 
   const uint64_t left = available - plan.estimate.weights - plan.estimate.scratch;
   const uint64_t per_page = estimate(1).kv_cache;
-  const size_t fit = left / 2 / per_page * kPageTokens;
+  const auto for_cache = static_cast<uint64_t>(static_cast<double>(left) * wish.kv_share);
+  const size_t fit = for_cache / per_page * kPageTokens;
   plan.kv_tokens = std::max(wish.n_ctx, std::min(wish.n_ctx * wish.n_parallel, fit));
   plan.estimate = estimate(plan.kv_tokens);
   return plan;

@@ -20,9 +20,10 @@ struct MemoryPlan {
 struct MemoryWish {
   size_t n_ctx = 0;       ///< tokens of one request, which must fit
   size_t n_parallel = 1;  ///< requests that run together
-  size_t kv_tokens = 0;   ///< 0: what n_parallel full requests take, or as much as half of the
+  size_t kv_tokens = 0;   ///< 0: what n_parallel full requests take, or as much as kv_share of the
                           ///< memory that the model leaves
   KvTypes kv_types{};
+  double kv_share = 0.5;
 };
 
 /// Errors: kInvalidArgument for a cache that holds less than one request; kOutOfMemory, with all

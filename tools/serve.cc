@@ -1,18 +1,19 @@
 // `quern serve`: the model behind an OpenAI-compatible HTTP server.
 #include <fmt/format.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdio>
-#include <ctime>
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
+#include "runtime/cpu_limits.h"
 #include "server/audit_log.h"
 #include "server/http_server.h"
-#include "server/inference_thread.h"
+#include "server/model_pool.h"
 #include "server/process_memory.h"
 #include "server/request_log.h"
 #include "tools/commands.h"
@@ -22,6 +23,7 @@
 #include "tools/serve_signals.h"
 #include "tools/service_notifier.h"
 #include "tools/service_watchdog.h"
+#include "tools/text_table.h"
 
 namespace quern {
 namespace {
@@ -29,6 +31,9 @@ namespace {
 /// What a service manager is told while the model is loaded: seconds that one tensor may take, from
 /// a slow disk.
 constexpr std::chrono::seconds kLoadPatience{300};
+
+/// The share of the memory left by one of several models that its KV cache may take.
+constexpr double kSharedKvShare = 0.125;
 
 /// A server that accepts from the beginning and says that it is loading until there is a model.
 class Serving {
@@ -38,7 +43,14 @@ class Serving {
   /// `watchdog`: interval in which the service manager wants to hear; zero: it does not.
   Serving(ServeOptions& options, RequestLog& log, AuditLog* audit, const ServiceNotifier& notifier,
           std::chrono::microseconds watchdog)
-      : options_(options), log_(log), audit_(audit), notifier_(notifier), watchdog_(watchdog) {}
+      : options_(options),
+        log_(log),
+        audit_(audit),
+        notifier_(notifier),
+        watchdog_(watchdog),
+        metrics_(options.http.answering.version),
+        budget_(AvailableThreads()),
+        pool_(&log) {}
   ~Serving() {
     if (!accepting_.joinable()) return;
     server_->Stop(std::chrono::seconds(0));
@@ -48,47 +60,32 @@ class Serving {
   Serving& operator=(const Serving&) = delete;
 
   Result<int> Run() {
-    Result<GgufFile> file = options_.model.Open();
-    if (!file) return Propagate(file);
-    if (Status status = options_.Finish(*file); !status) return Propagate(status);
-    Result<std::optional<std::string>> chat_template = options_.chat_template.Source();
-    if (!chat_template) return Propagate(chat_template);
-    Result<HParams> hparams = HParams::Load(*file);
-    if (!hparams) return Propagate(hparams);
-    Result<MemoryPlan> plan = options_.FitMemory(*file, *hparams, ReadProcessMemory().available);
-    if (!plan) return Propagate(plan);
-
-    server_ = std::make_unique<HttpServer>(options_.http, &log_, audit_);
+    if (Status status = options_.Finish(); !status) return Propagate(status);
+    memory_bytes_ = options_.models_bytes;
+    if (memory_bytes_ == 0) memory_bytes_ = ReadProcessMemory().available;
+    Result<std::vector<PlannedModel>> planned = Configure();
+    if (!planned) return Propagate(planned);
     Result<int> port = server_->Bind();
     if (!port) return Propagate(port);
     // A terminal that closes sends it too, and should end what has nothing to reload.
     const ServeSignals signals;
-    if (server_->CanReload()) ServeSignals::CatchReload();
+    if (server_->CanReload() || options_.has_several()) ServeSignals::CatchReload();
     ServeSignals::CatchReopen();
     accepting_ = std::thread([this] { server_->Run(); });
-
-    NotifyLoading(*file, 0);
-    Result<std::shared_ptr<const Model>> model =
-        LoadModel(*file, {.mode = options_.load_mode,
-                          .n_threads = options_.engine.n_threads,
-                          .chat_template = *std::move(chat_template),
-                          .progress = [&](double share) { NotifyLoading(*file, share); }});
-    if (!model) return Propagate(model);
-    Result<std::unique_ptr<Engine>> engine = Engine::Create(*model, options_.engine);
-    if (!engine) return Propagate(engine);
-    WarnOfLongContext(*hparams, options_.engine.n_ctx);
-    inference_ = std::make_unique<InferenceThread>(
-        std::move(*engine), options_.max_queue,
-        [this](double seconds) { server_->metrics().ObserveInterToken(seconds); });
-    const ModelInfo info = InfoOf(*file, *hparams);
-    server_->SetModel(inference_.get(), info);
+    if (Status status = pool_.Preload(); !status) return Propagate(status);
+    is_starting_ = false;
+    if (!options_.has_several()) {
+      WarnOfLongContext(planned->front().served.info.n_ctx_train, planned->front().engine.n_ctx);
+    }
 
     ServeSignals::CatchStop();
-    PrintStart(info, *plan, *port);
+    PrintStart(*planned, *port);
+    const std::string name = planned->size() == 1 ? planned->front().served.info.id
+                                                  : fmt::format("{} models", planned->size());
     log_.Write(LogLevel::kInfo, "listening",
-               {{"host", options_.http.host}, {"port", *port}, {"model", info.id}});
-    notifier_.Ready(fmt::format("{} at {}", info.id, Url(*port)));
-    const ServiceWatchdog watchdog(notifier_, watchdog_, [this] { return inference_->stalled(); });
+               {{"host", options_.http.host}, {"port", *port}, {"model", name}});
+    notifier_.Ready(fmt::format("{} at {}", name, Url(*port)));
+    const ServiceWatchdog watchdog(notifier_, watchdog_, [this] { return pool_.stalled(); });
     for (Asked asked = ServeSignals::Wait(); asked != Asked::kStop; asked = ServeSignals::Wait()) {
       asked == Asked::kReload ? Reload() : ReopenLogs();
     }
@@ -101,22 +98,59 @@ class Serving {
   }
 
  private:
-  ModelInfo InfoOf(const GgufFile& file, const HParams& hparams) const {
-    ModelInfo info{.id = options_.model_id,
-                   .path = file.name(),
-                   .created = std::time(nullptr),
-                   .n_ctx = options_.engine.n_ctx,
-                   .n_slots = inference_->options().max_running};
-    if (info.id.empty()) info.id = hparams.name;
-    if (info.id.empty()) info.id = std::filesystem::path(file.name()).filename().string();
-    return info;
+  /// Has the pool offer the models that the options name now.
+  Result<std::vector<PlannedModel>> Configure() {
+    Result<ModelList> list = options_.ListModels();
+    if (!list) return Propagate(list);
+    const bool several = options_.has_several();
+    LoadContext context;
+    context.metrics = &metrics_;
+    context.show_progress = !several;
+    context.on_progress = [this](const std::string& path, double share) {
+      NotifyLoading(path, share);
+    };
+    if (several) {
+      context.budget = &budget_;
+      context.kv_share = kSharedKvShare;
+    }
+    std::vector<PlannedModel> planned;
+    for (const ServedModelOptions& model : list->models) {
+      Result<PlannedModel> plan = PlanModel(model, memory_bytes_, context);
+      if (plan) {
+        planned.push_back(*std::move(plan));
+      } else if (options_.models_folder.empty()) {
+        if (!several) return Propagate(plan);
+        return Fail(plan.error().code, "the model {}: {}", model.id, plan.error().message);
+      } else {  // what else lies in a folder keeps nobody from the rest
+        log_.Write(LogLevel::kWarning, "model left out",
+                   {{"model", model.id}, {"error", plan.error().message}});
+      }
+    }
+    if (planned.empty()) {
+      return Fail(ErrorCode::kNotFound, "{}: no model in it that can be served",
+                  options_.models_folder);
+    }
+    Result<Routers> routers = Routers::Create(std::move(list->routers), list->default_name);
+    if (!routers) return Propagate(routers);
+    std::vector<ServedModel> served;
+    for (const PlannedModel& model : planned) served.push_back(model.served);
+    ModelPoolOptions pool{.memory_bytes = several ? memory_bytes_ : 0,
+                          .max_loaded = options_.max_loaded,
+                          .any_name = !several};
+    if (several) pool.load_wait = std::chrono::seconds(options_.load_wait_seconds);
+    if (Status status = pool_.Configure(pool, std::move(served)); !status) return Propagate(status);
+    if (server_ == nullptr) {
+      server_ = std::make_unique<HttpServer>(options_.http, &pool_, &metrics_, &log_, audit_);
+    }
+    server_->SetRouters(*std::move(routers));
+    return planned;
   }
 
   /// Once for every percent.
-  void NotifyLoading(const GgufFile& file, double share) {
+  void NotifyLoading(const std::string& path, double share) {
     const int percent = static_cast<int>(100 * share);
-    if (std::exchange(percent_loaded_, percent) == percent) return;
-    notifier_.Starting(fmt::format("Loading {}: {}%", file.name(), percent), kLoadPatience);
+    if (!is_starting_ || std::exchange(percent_loaded_, percent) == percent) return;
+    notifier_.Starting(fmt::format("Loading {}: {}%", path, percent), kLoadPatience);
   }
 
   std::string Url(int port) const {
@@ -127,11 +161,17 @@ class Serving {
   }
 
   void Reload() {
-    if (Status status = server_->Reload(); status) {
-      log_.Write(LogLevel::kInfo, "reloaded");
+    if (server_->CanReload()) LogReload("keys and certificate", server_->Reload());
+    if (!options_.has_several()) return;
+    LogReload("models", Configure().map([](const auto&) {}));
+  }
+
+  void LogReload(std::string_view what, const Status& status) {
+    if (status) {
+      log_.Write(LogLevel::kInfo, "reloaded", {{"what", what}});
     } else {
       log_.Write(LogLevel::kError, "not reloaded, all stays as it was",
-                 {{"error", status.error().message}});
+                 {{"what", what}, {"error", status.error().message}});
     }
   }
 
@@ -145,17 +185,35 @@ class Serving {
     }
   }
 
-  void PrintStart(const ModelInfo& info, const MemoryPlan& plan, int port) const {
-    const std::string url = Url(port);
-    const EngineOptions& engine = inference_->options();
-    fmt::print("model    {}\n", info.id);
+  void PrintModel(const PlannedModel& model) const {
+    const EngineOptions& engine = model.engine;
+    const MemoryEstimate& memory = model.plan.estimate;
+    fmt::print("model    {}\n", model.served.info.id);
     fmt::print("context  {} tokens a request, {} requests together, {} tokens in the KV cache\n",
                engine.n_ctx, engine.max_running, engine.kv_tokens);
-    fmt::print("threads  {}\n", engine.n_threads);
+    fmt::print("threads  {}\n", engine.n_threads > 0 ? engine.n_threads : AvailableThreads());
     fmt::print("memory   {}: {} of weights, up to {} of KV cache, {} to work; {} available\n",
-               FormatBytes(plan.estimate.total()), FormatBytes(plan.estimate.weights),
-               FormatBytes(plan.estimate.kv_cache), FormatBytes(plan.estimate.scratch),
-               plan.available > 0 ? FormatBytes(plan.available) : "an unknown amount");
+               FormatBytes(memory.total()), FormatBytes(memory.weights),
+               FormatBytes(memory.kv_cache), FormatBytes(memory.scratch),
+               model.plan.available > 0 ? FormatBytes(model.plan.available) : "an unknown amount");
+  }
+
+  void PrintModels(const std::vector<PlannedModel>& models) const {
+    using Align = TextTable::Align;
+    TextTable table({Align::kLeft, Align::kRight, Align::kRight, Align::kLeft});
+    table.AddRow({"model", "context", "memory", "loaded"});
+    for (const PlannedModel& model : models) {
+      table.AddRow({model.served.info.id, std::to_string(model.engine.n_ctx),
+                    FormatBytes(model.served.memory_bytes),
+                    model.served.preload ? "now" : "when asked for"});
+    }
+    fmt::print("{}\nmemory   {} for the models that are loaded together\n", table.Format(),
+               FormatBytes(memory_bytes_));
+  }
+
+  void PrintStart(const std::vector<PlannedModel>& models, int port) const {
+    const std::string url = Url(port);
+    options_.has_several() ? PrintModels(models) : PrintModel(models.front());
     fmt::print("address  {}\n\n", url);
     fmt::print(
         "Try: curl {}/v1/chat/completions -H 'Content-Type: application/json' {}-d "
@@ -172,9 +230,13 @@ class Serving {
   AuditLog* audit_;
   const ServiceNotifier& notifier_;
   std::chrono::microseconds watchdog_;
+  uint64_t memory_bytes_ = 0;  ///< of models that are loaded together
   int percent_loaded_ = -1;
+  std::atomic<bool> is_starting_{true};
+  Metrics metrics_;
+  ThreadBudget budget_;
+  ModelPool pool_;
   std::unique_ptr<HttpServer> server_;
-  std::unique_ptr<InferenceThread> inference_;  ///< goes before the server, whose metrics it feeds
   std::thread accepting_;
 };
 

@@ -7,7 +7,6 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/sampling_defaults.h"
 #include "server/access_control.h"
 
 namespace quern {
@@ -21,6 +20,8 @@ void NameVariables(CLI::App* command) {
   for (const auto& [option, variable] : {std::pair{"--model", "LLAMA_ARG_MODEL"},
                                          {"--hf-repo", "LLAMA_ARG_HF_REPO"},
                                          {"--hf-file", "LLAMA_ARG_HF_FILE"},
+                                         {"--models-dir", "LLAMA_ARG_MODELS_DIR"},
+                                         {"--models-max", "LLAMA_ARG_MODELS_MAX"},
                                          {"--host", "LLAMA_ARG_HOST"},
                                          {"--port", "LLAMA_ARG_PORT"},
                                          {"--alias", "LLAMA_ARG_ALIAS"},
@@ -58,8 +59,34 @@ void AddChoice(CLI::App* command, const std::string& names, T* value,
 }  // namespace
 
 void ServeOptions::AddTo(CLI::App* command) {
-  model.AddTo(command);
-  command->add_option("-a,--alias", model_id, "Name of the model for clients");
+  model.model.AddTo(command);
+  CLI::Option* alias = command->add_option("-a,--alias", model.id, "Name of the model for clients");
+  CLI::Option* file = command->add_option(
+      "--models-file", models_file,
+      "TOML file of several models and of routers between them; read again at SIGHUP");
+  CLI::Option* folder =
+      command->add_option("--models-dir", models_folder,
+                          "Folder whose GGUF files are all offered, by name; read again at SIGHUP");
+  folder->excludes(file);
+  for (CLI::Option* several : {file, folder}) {
+    for (const char* one : {"--model", "--hf-repo"}) several->excludes(command->get_option(one));
+    several->excludes(alias);
+  }
+  command
+      ->add_option("--models-memory", models_bytes,
+                   "Memory for several models together, such as 24GB: those unused for longest are "
+                   "unloaded for others (default: what is available at the start)")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
+      ->type_name("SIZE");
+  command
+      ->add_option("--models-max", max_loaded,
+                   "Most models that are loaded together (default: what fits in memory)")
+      ->check(CLI::Range(size_t{1}, size_t{1000}));
+  command
+      ->add_option("--load-wait", load_wait_seconds,
+                   "Seconds that a request waits while its model, one of several, is being loaded")
+      ->check(CLI::Range(0, kDay))
+      ->capture_default_str();
   command->add_option("--host", http.host, "Address to listen on")->capture_default_str();
   command->add_option("--port", http.port, "Port; 0 takes any free one")
       ->check(CLI::Range(0, 65535))
@@ -92,40 +119,13 @@ void ServeOptions::AddTo(CLI::App* command) {
                    "pages of this machine; *: all (default: none)")
       ->delimiter(',');
 
-  AddContextOption(command, "Most tokens of a request, prompt and answer", &n_ctx);
-  command
-      ->add_option("--parallel", engine.max_running,
-                   "Most requests that run together (default: 16; also -np)")
-      ->check(CLI::Range(size_t{1}, size_t{512}));
-  command
-      ->add_option("--kv-tokens", engine.kv_tokens,
-                   "Tokens that the KV cache holds, for all requests together (default: what full "
-                   "requests in parallel take, or as much as half of the free memory)")
-      ->check(CLI::Range(size_t{1}, size_t{1} << 32U));
-  cache_type.AddTo(command);
-  AddLoadOption(command, &load_mode);
-  AddThreadsOption(command, &engine.n_threads);
-  AddBatchSizeOption(command, &engine.chunk_tokens);
-  command
-      ->add_option("-n,--predict,--n-predict", n_predict,
-                   "Most tokens of an answer where a request sets none; -1: no limit (default; 16 "
-                   "for /v1/completions, as OpenAI has it)")
-      ->check(CLI::Range(int64_t{-1}, int64_t{1} << 31));
-  chat_template.AddTo(command);
-  sampling.AddTo(command,
-                 "OpenAI's, and for llama.cpp's endpoints as the model's file recommends; what a "
-                 "request sets goes first");
+  model.AddTo(command);
   command->add_flag("--context-shift", http.answering.context_shift,
                     "Drop the older half of a full context and go on, rather than end the answer");
   AddChoice(command, "--pooling", &http.answering.pooling,
             {{"mean", Pooling::kMean}, {"last", Pooling::kLast}},
             "How a text's embedding is made: mean (default) or last");
 
-  command
-      ->add_option("--max-queue", max_queue,
-                   "Most requests that wait; more are told to come back later")
-      ->check(CLI::Range(size_t{0}, size_t{4096}))
-      ->capture_default_str();
   command
       ->add_option("--queue-timeout", queue_timeout_seconds,
                    "Seconds after which a request that still waits is turned away; 0: never")
@@ -176,27 +176,10 @@ void ServeOptions::AddTo(CLI::App* command) {
       ->needs(audit_log)
       ->check(CLI::Range(size_t{1}, size_t{1000}))
       ->capture_default_str();
-  engine.max_running = 16;
   NameVariables(command);
 }
 
-Status ServeOptions::Finish(const GgufFile& file) {
-  AnswerDefaults& defaults = http.answering.defaults;
-  Result<SamplingParams> recommended = RecommendedSampling(file);
-  if (!recommended) return Propagate(recommended);
-  defaults.native = *std::move(recommended);
-  for (SamplingParams* params : {&defaults.native, &defaults.openai}) {
-    Result<SamplingParams> over = sampling.Over(*params);
-    if (!over) return Propagate(over);
-    *params = *std::move(over);
-  }
-  defaults.seed = sampling.seed();
-  if (n_predict >= 0) defaults.max_tokens = static_cast<size_t>(n_predict);
-
-  // A running answer's next token takes at most about twice as long while prompts are read, and a
-  // request that is cancelled or comes is noticed within about a second.
-  engine.max_stretch = 2;
-  engine.max_step_seconds = 1;
+Status ServeOptions::Finish() {
   http.show_slots = !no_slots;
   if (!tls.certificate.empty()) http.tls = tls;
   audit.max_bytes = audit_mib << 20U;
@@ -205,7 +188,6 @@ Status ServeOptions::Finish(const GgufFile& file) {
     http.limits.body = std::chrono::seconds(*timeout_seconds);
     http.limits.write = http.limits.body;
   }
-  engine.kv_types = cache_type.types();
   if (rate_limit.empty() && !IsLoopback(http.host)) rate_limit = "60/min";
   if (rate_limit.empty() || rate_limit == "none") return {};
   Result<RequestRate> rate = ParseRequestRate(rate_limit);
@@ -214,17 +196,10 @@ Status ServeOptions::Finish(const GgufFile& file) {
   return {};
 }
 
-Result<MemoryPlan> ServeOptions::FitMemory(const GgufFile& file, const HParams& hparams,
-                                           uint64_t available) {
-  engine.n_ctx = ContextFor(hparams, n_ctx);
-  Result<MemoryPlan> plan = PlanMemory(file, hparams,
-                                       {.n_ctx = engine.n_ctx,
-                                        .n_parallel = engine.max_running,
-                                        .kv_tokens = engine.kv_tokens,
-                                        .kv_types = engine.kv_types},
-                                       available);
-  if (plan) engine.kv_tokens = plan->kv_tokens;
-  return plan;
+Result<ModelList> ServeOptions::ListModels() const {
+  if (!models_file.empty()) return ReadModelsFile(models_file, model);
+  if (!models_folder.empty()) return ListModelsFolder(models_folder, model);
+  return ModelList{.models = {model}, .routers = {}, .default_name = ""};
 }
 
 }  // namespace quern

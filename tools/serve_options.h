@@ -6,34 +6,26 @@
 #include <string>
 
 #include "gguf/result.h"
-#include "runtime/engine.h"
 #include "server/http_server.h"
 #include "server/request_log.h"
-#include "tools/memory_plan.h"
-#include "tools/model_argument.h"
-#include "tools/sampling_options.h"
-#include "tools/shared_options.h"
+#include "tools/models_file.h"
+#include "tools/served_model_options.h"
 
 namespace quern {
 
 struct ServeOptions {
-  ModelArgument model;
-  std::string model_id;  ///< empty: the model's own name, else its file's
+  ServedModelOptions model;   ///< the one that is served, or what holds for all in common
+  std::string models_file;    ///< of several models; empty: none
+  std::string models_folder;  ///< of several models; empty: none
+  uint64_t models_bytes = 0;  ///< of all loaded models together; 0: what is available at the start
+  size_t max_loaded = 0;      ///< models that are loaded together; 0: no limit
+  int load_wait_seconds = 120;
   HttpServerOptions http;
-  EngineOptions engine;  ///< its context and cache are still to be fitted to model and memory
   RequestLogOptions log;
-  AuditLog::Options audit;               ///< without a file there is none
-  LoadMode load_mode = LoadMode::kPack;  ///< it pays for all but the first answers
-  std::optional<size_t> n_ctx;
-  size_t max_queue = 64;
+  AuditLog::Options audit;  ///< without a file there is none
   int drain_seconds = 30;
 
-  ChatTemplateOptions chat_template;
-
   // Read by Finish.
-  CacheTypeOptions cache_type;
-  SamplingOptions sampling;
-  int64_t n_predict = -1;
   std::string rate_limit;
   uint64_t audit_mib = 100;
   TlsFiles tls;
@@ -42,12 +34,12 @@ struct ServeOptions {
   bool no_slots = false;
 
   void AddTo(CLI::App* command);
-  /// Sets what follows from the options and the model's `file`. Errors: those of files that they
-  /// name, and kInvalidArgument.
-  Status Finish(const GgufFile& file);
-  /// Fits the engine's context and cache to the model and to `available` bytes of memory. After
-  /// Finish. Errors: those of PlanMemory.
-  Result<MemoryPlan> FitMemory(const GgufFile& file, const HParams& hparams, uint64_t available);
+  /// Sets what follows from the options. Errors: kInvalidArgument.
+  Status Finish();
+
+  bool has_several() const { return !models_file.empty() || !models_folder.empty(); }
+  /// The models to be served, read anew. Errors: those of ReadModelsFile and ListModelsFolder.
+  Result<ModelList> ListModels() const;
 };
 
 }  // namespace quern

@@ -17,7 +17,7 @@ Result<Session> Session::Load(const GgufFile& file, LoadOptions load, EngineOpti
   if (!model) return Propagate(model);
 
   const HParams& hparams = (*model)->hparams();
-  WarnOfLongContext(hparams, options.n_ctx);
+  WarnOfLongContext(hparams.n_ctx_train, options.n_ctx);
   Session session;
   // Whole pages for each: they do not share them.
   options.kv_tokens = (options.n_ctx + kPageTokens - 1) / kPageTokens * kPageTokens * n_parallel;

@@ -36,7 +36,7 @@ void RequireMessage(const Error& error) {
 }
 
 void TestBody(ApiKind kind, std::string_view body) {
-  const Result<nlohmann::json> json = ParseJson(body);
+  const Result<nlohmann::json> json = ParseJsonObject(body);
   if (!json) {
     RequireMessage(json.error());
     std::string message = json.error().message;
@@ -44,7 +44,7 @@ void TestBody(ApiKind kind, std::string_view body) {
     Require(Printable(message, message.size()) == message);
     return;
   }
-  const Result<ApiRequest> request = ParseApiRequest(kind, body);
+  const Result<ApiRequest> request = ParseApiRequest(kind, *json);
   if (!request) {
     RequireMessage(request.error());
     const int status = HttpErrorOf(request.error()).status;

@@ -5,6 +5,8 @@
 
 #include <limits>
 
+#include "server/parse_json.h"
+
 namespace quern {
 namespace {
 
@@ -13,7 +15,9 @@ using ::testing::HasSubstr;
 using ::testing::Pair;
 
 std::string ErrorOf(ApiKind kind, std::string_view body) {
-  const Result<ApiRequest> request = ParseApiRequest(kind, body);
+  const Result<nlohmann::json> object = ParseJsonObject(body);
+  if (!object) return object.error().message;
+  const Result<ApiRequest> request = ParseApiRequest(kind, *object);
   return request ? "no error" : request.error().message;
 }
 std::string ChatError(std::string_view body) { return ErrorOf(ApiKind::kChat, body); }
@@ -21,7 +25,7 @@ std::string CompletionError(std::string_view body) { return ErrorOf(ApiKind::kCo
 std::string NativeError(std::string_view body) { return ErrorOf(ApiKind::kNative, body); }
 
 ApiRequest Parsed(ApiKind kind, std::string_view body) {
-  const Result<ApiRequest> request = ParseApiRequest(kind, body);
+  const Result<ApiRequest> request = ParseApiRequest(kind, nlohmann::json::parse(body));
   if (!request) throw std::runtime_error(request.error().message);
   return *request;
 }
@@ -103,18 +107,18 @@ TEST(ApiRequest, TheServersDefaultsStandInForFields) {
   defaults.openai.logit_bias = {{3, 1.0F}};
   defaults.max_tokens = 9;
   defaults.seed = 11;
-  const auto native = ParseApiRequest(ApiKind::kNative, R"({"prompt": "a"})", defaults);
+  const auto native = ParseApiRequest(ApiKind::kNative, {{"prompt", "a"}}, defaults);
   ASSERT_TRUE(native);
   EXPECT_EQ(native->generate.sampling.temperature, 0.25F);
   EXPECT_EQ(native->generate.sampling.seed, 11U);
-  const std::string prompt = R"({"prompt": "a")";
-  const auto silent = ParseApiRequest(ApiKind::kCompletion, prompt + "}", defaults);
+  const auto silent = ParseApiRequest(ApiKind::kCompletion, {{"prompt", "a"}}, defaults);
   ASSERT_TRUE(silent);
   EXPECT_EQ(silent->generate.sampling.temperature, 0.5F);
   EXPECT_EQ(silent->generate.max_tokens, 9U);
   const auto other = ParseApiRequest(
       ApiKind::kCompletion,
-      prompt + R"(, "temperature": 2, "max_tokens": 4, "seed": 5, "logit_bias": {"4": 2}})",
+      nlohmann::json::parse(R"({"prompt": "a", "temperature": 2, "max_tokens": 4, "seed": 5,)"
+                            R"("logit_bias": {"4": 2}})"),
       defaults);
   ASSERT_TRUE(other);
   EXPECT_EQ(other->generate.sampling.temperature, 2.0F);

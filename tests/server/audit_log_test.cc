@@ -33,6 +33,7 @@ RequestRecord Record(const std::string& prompt) {
   record.key = "alice";
   record.method = "POST";
   record.path = "/v1/completions";
+  record.model = "demo";
   record.status = 200;
   record.seconds = 0.5;
   record.prompt = prompt;
@@ -51,7 +52,7 @@ class AuditLogTest : public ::testing::Test {
 };
 
 TEST_F(AuditLogTest, TellsWhoAskedAndNotWhat) {
-  AuditLog::Open(options_).value()->Record(Record("abc"), "demo");
+  AuditLog::Open(options_).value()->Record(Record("abc"));
   const std::vector<Json> lines = Lines(options_.file);
   ASSERT_EQ(lines.size(), 1U);
   const Json& line = lines.front();
@@ -76,14 +77,14 @@ TEST_F(AuditLogTest, TellsWhoAskedAndNotWhat) {
 TEST_F(AuditLogTest, TellsWhatIfAskedTo) {
   options_.with_content = true;
   const std::string prompt(5000, '"');
-  AuditLog::Open(options_).value()->Record(Record(prompt), "demo");
+  AuditLog::Open(options_).value()->Record(Record(prompt));
   EXPECT_EQ(Lines(options_.file).at(0)["prompt"], prompt);
 }
 
 TEST_F(AuditLogTest, ARequestWithoutPromptHasNone) {
   RequestRecord record = Record("");
   record.prompt.reset();
-  AuditLog::Open(options_).value()->Record(record, "demo");
+  AuditLog::Open(options_).value()->Record(record);
   EXPECT_FALSE(Lines(options_.file).at(0).contains("prompt_sha256"));
 }
 
@@ -92,7 +93,7 @@ TEST_F(AuditLogTest, LargeFilesAreSetAsideBetweenLines) {
   options_.n_kept = 50;
   {
     const std::unique_ptr<AuditLog> log = AuditLog::Open(options_).value();
-    for (int i = 0; i < 40; ++i) log->Record(Record("abc"), "demo");
+    for (int i = 0; i < 40; ++i) log->Record(Record("abc"));
   }
   size_t n_lines = 0;
   size_t n_files = 0;
@@ -108,7 +109,7 @@ TEST_F(AuditLogTest, LargeFilesAreSetAsideBetweenLines) {
 TEST_F(AuditLogTest, AFullDiskLosesLinesAndCountsThem) {
   options_.file = "/dev/full";
   const std::unique_ptr<AuditLog> log = AuditLog::Open(options_).value();
-  log->Record(Record("abc"), "demo");
+  log->Record(Record("abc"));
   while (log->n_lost() == 0) {
   }
   EXPECT_EQ(log->n_lost(), 1U);

@@ -7,6 +7,7 @@
 #include <httplib.h>
 
 #include <chrono>
+#include <future>
 #include <string>
 #include <thread>
 #include <vector>
@@ -230,7 +231,9 @@ TEST(HttpServer, APortIsTakenOnce) {
   Serving serving;
   HttpServerOptions options;
   options.port = serving.client().port();
-  HttpServer second(options, nullptr);
+  Metrics metrics("1");
+  ModelPool pool;
+  HttpServer second(options, &pool, &metrics, nullptr);
   const Result<int> port = second.Bind();
   ASSERT_FALSE(port);
   EXPECT_THAT(port.error().message, HasSubstr("the port is taken"));
@@ -239,10 +242,9 @@ TEST(HttpServer, APortIsTakenOnce) {
 TEST(HttpServer, AnEmptyKeyIsRefused) {
   HttpServerOptions options;
   options.api_keys = {"secret", ""};
-  HttpServer server(options, nullptr);
-  const Result<int> port = server.Bind();
-  ASSERT_FALSE(port);
-  EXPECT_THAT(port.error().message, HasSubstr("an API key is empty"));
+  const Status status = HttpServer::Check(options);
+  ASSERT_FALSE(status);
+  EXPECT_THAT(status.error().message, HasSubstr("an API key is empty"));
 }
 
 TEST(HttpServer, KeysGuardAllButHealth) {
@@ -313,10 +315,9 @@ TEST(HttpServer, LimitsHoldForEachKey) {
 TEST(HttpServer, APublicAddressNeedsAKey) {
   HttpServerOptions options;
   options.host = "0.0.0.0";
-  HttpServer server(options, nullptr);
-  const Result<int> port = server.Bind();
-  ASSERT_FALSE(port);
-  EXPECT_THAT(port.error().message, HasSubstr("needs an API key"));
+  const Status status = HttpServer::Check(options);
+  ASSERT_FALSE(status);
+  EXPECT_THAT(status.error().message, HasSubstr("needs an API key"));
 }
 
 TEST(HttpServer, AFullQueueAsksToComeBack) {
@@ -336,24 +337,32 @@ TEST(HttpServer, AFullQueueAsksToComeBack) {
 }
 
 TEST(HttpServer, SaysThatItIsLoadingUntilThereIsAModel) {
-  HttpServerOptions options;
-  options.port = 0;
-  HttpServer server(options, nullptr);
-  const int port = server.Bind().value();
-  std::thread accepting([&] { server.Run(); });
-  httplib::Client client("127.0.0.1", port);
-  for (const char* path : {"/health", "/v1/models", "/props", "/slots"}) {
-    const auto response = client.Get(path);
+  Serving serving{Serving::NoModels()};
+  std::promise<void> go_on;
+  ServedModel demo = ServedDemo("demo", {.n_threads = 1}, 0, &serving.metrics());
+  demo.preload = true;
+  demo.load = [load = demo.load, wait = go_on.get_future().share()] {
+    wait.wait();
+    return load();
+  };
+  std::thread loading([&] { serving.Offer({.any_name = true}, {std::move(demo)}); });
+  while (serving.pool().status().empty()) std::this_thread::yield();
+  for (const char* path : {"/health", "/props", "/slots"}) {
+    const auto response = serving.client().Get(path);
     ASSERT_TRUE(response);
     EXPECT_EQ(response->status, 503) << path;
-    EXPECT_EQ(response->get_header_value("Retry-After"), "1");
+    EXPECT_NE(response->get_header_value("Retry-After"), "");
   }
-  EXPECT_EQ(client.Post("/v1/completions", std::string(kSum) + "}", "application/json")->status,
-            503);
-  EXPECT_EQ(client.Get("/metrics")->status, 200);
-  EXPECT_EQ(client.Get("/version")->status, 200);
-  server.Stop(std::chrono::milliseconds(0));
-  accepting.join();
+  const std::string models = serving.client().Get("/v1/models")->body;
+  EXPECT_THAT(models, HasSubstr(R"("id":"demo")"));
+  EXPECT_THAT(models, ::testing::Not(HasSubstr(R"("value":"loaded")")));
+  EXPECT_EQ(serving.Post("/v1/completions", std::string(kSum) + "}")->status, 503);
+  EXPECT_EQ(serving.client().Get("/metrics")->status, 200);
+  EXPECT_EQ(serving.client().Get("/version")->status, 200);
+  go_on.set_value();
+  loading.join();
+  EXPECT_EQ(serving.client().Get("/health")->status, 200);
+  EXPECT_EQ(serving.Post("/v1/completions", std::string(kSum) + "}")->status, 200);
 }
 
 TEST(HttpServer, ARequestThatWaitsTooLongIsTurnedAway) {

@@ -134,8 +134,36 @@ RequestRecord Generated() {
   return record;
 }
 
+TEST(Metrics, CountsByModelAndRoute) {
+  Metrics metrics("1");
+  RequestRecord record = Generated();
+  record.model = "small";
+  metrics.Record(record);
+  record.router = "auto";
+  record.rule = "long";
+  record.model = "big";
+  metrics.Record(record);
+  metrics.Record(record);
+  const Exposition read(metrics.Expose(
+      {.models = {{.info = {.id = "small"}, .memory_bytes = 70, .state = ModelState::kLoaded},
+                  {.info = {.id = "big"}, .n_loads = 3, .n_unloads = 2, .n_failures = 1}}}));
+  EXPECT_EQ(read.Value(R"(quern_model_requests_total{model="big",outcome="answered"})"), 2);
+  EXPECT_EQ(read.Value(R"(quern_model_requests_total{model="small",outcome="answered"})"), 1);
+  EXPECT_EQ(read.Value(R"(quern_model_tokens_total{kind="generated",model="big"})"), 40);
+  EXPECT_EQ(read.Value(R"(quern_model_tokens_total{kind="prompt",model="small"})"), 100);
+  EXPECT_EQ(read.Value(R"(quern_routed_requests_total{model="big",router="auto",rule="long"})"), 2);
+  EXPECT_EQ(read.Value(R"(quern_model_loaded{model="small"})"), 1);
+  EXPECT_EQ(read.Value(R"(quern_model_loaded{model="big"})"), 0);
+  EXPECT_EQ(read.Value(R"(quern_model_memory_bytes{model="small"})"), 70);
+  EXPECT_EQ(read.Value(R"(quern_model_loads_total{model="big"})"), 3);
+  EXPECT_EQ(read.Value(R"(quern_model_unloads_total{model="big"})"), 2);
+  EXPECT_EQ(read.Value(R"(quern_model_load_failures_total{model="big"})"), 1);
+}
+
 TEST(Metrics, CountsRequestsByPathStatusAndOutcome) {
-  Metrics metrics("1", {"/v1/completions", "/health"});
+  Metrics metrics("1");
+  metrics.AddPath("/v1/completions");
+  metrics.AddPath("/health");
   metrics.Record(Generated());
   metrics.Record(Answered("/health"));
   metrics.Record(Answered("/health"));
@@ -167,7 +195,8 @@ TEST(Metrics, CountsRequestsByPathStatusAndOutcome) {
 }
 
 TEST(Metrics, PutsLatenciesInBuckets) {
-  Metrics metrics("1", {"/v1/completions"});
+  Metrics metrics("1");
+  metrics.AddPath("/v1/completions");
   metrics.Record(Generated());
   metrics.Record(Answered("/v1/completions"));  // without tokens: it never ran
   metrics.ObserveInterToken(0.1);
@@ -206,10 +235,9 @@ TEST(Metrics, TellsWhatTheEngineHolds) {
   status.prefill_seconds = 1.5;
   status.decode_seconds = 4;
 
-  Metrics metrics("0.1\"0", {});
+  Metrics metrics("0.1\"0");
   EXPECT_EQ(Exposition(metrics.Expose({})).Value("quern_requests_limit"), 0);
-  metrics.SetRequestsLimit(80);
-  const Exposition read(metrics.Expose(status));
+  const Exposition read(metrics.Expose({.engine = status, .max_requests = 80}));
   EXPECT_EQ(read.Value("llamacpp:prompt_tokens_total"), 300);
   EXPECT_EQ(read.Value("llamacpp:prompt_tokens_cached_total"), 64);
   EXPECT_EQ(read.Value("llamacpp:prompt_seconds_total"), 1.5);
@@ -237,26 +265,30 @@ TEST(Metrics, TellsWhatTheEngineHolds) {
 }
 
 TEST(Metrics, ThroughputsAreThoseSinceTheLastReading) {
-  Metrics metrics("1", {});
+  Metrics metrics("1");
   EngineStatus status;
   status.prompt_tokens = 1000;
   status.prefill_seconds = 10;
-  EXPECT_EQ(Exposition(metrics.Expose(status)).Value("llamacpp:prompt_tokens_seconds"), 100);
+  EXPECT_EQ(Exposition(metrics.Expose({.engine = status})).Value("llamacpp:prompt_tokens_seconds"),
+            100);
   status.prompt_tokens = 1100;
   status.prefill_seconds = 10.5;
-  EXPECT_EQ(Exposition(metrics.Expose(status)).Value("llamacpp:prompt_tokens_seconds"), 200);
-  EXPECT_EQ(Exposition(metrics.Expose(status)).Value("llamacpp:prompt_tokens_seconds"), 0);
+  EXPECT_EQ(Exposition(metrics.Expose({.engine = status})).Value("llamacpp:prompt_tokens_seconds"),
+            200);
+  EXPECT_EQ(Exposition(metrics.Expose({.engine = status})).Value("llamacpp:prompt_tokens_seconds"),
+            0);
 }
 
 TEST(Metrics, RemembersTheLongestSequence) {
-  Metrics metrics("1", {});
+  Metrics metrics("1");
   metrics.Record(Generated());
   metrics.Record(Answered("/v1/completions"));
   EXPECT_EQ(Exposition(metrics.Expose({})).Value("llamacpp:n_tokens_max"), 120);
 }
 
 TEST(Metrics, NamesFollowTheConventions) {
-  Metrics metrics("1", {"/health"});
+  Metrics metrics("1");
+  metrics.AddPath("/health");
   metrics.Record(Answered("/health"));
   const Exposition read(metrics.Expose({}));
   EXPECT_GT(read.types().size(), 25U);
@@ -267,7 +299,8 @@ TEST(Metrics, NamesFollowTheConventions) {
 }
 
 TEST(Metrics, ManyThreadsRecordWhileOthersRead) {
-  Metrics metrics("1", {"/health"});
+  Metrics metrics("1");
+  metrics.AddPath("/health");
   std::vector<std::thread> threads;
   threads.reserve(4);
   for (int t = 0; t < 4; ++t) {

@@ -30,34 +30,42 @@ std::string ErrorOf(const Result<Json>& result) {
 }
 
 TEST_F(ModelEndpointsTest, TokenizesAndBack) {
-  const Json tokens = (*Tokenize(*model_, R"({"content": "hé bread"})"))["tokens"];
+  const Json tokens =
+      (*Tokenize(*model_, nlohmann::json::parse(R"({"content": "hé bread"})")))["tokens"];
   ASSERT_GT(tokens.size(), 1U);
-  EXPECT_EQ((*Detokenize(*model_, Json{{"tokens", tokens}}.dump()))["content"], "hé bread");
-  const Json special = *Tokenize(*model_, R"({"content": "hé bread", "add_special": true})");
+  EXPECT_EQ((*Detokenize(*model_, Json{{"tokens", tokens}}))["content"], "hé bread");
+  const Json special =
+      *Tokenize(*model_, nlohmann::json::parse(R"({"content": "hé bread", "add_special": true})"));
   EXPECT_EQ(special["tokens"].size(), tokens.size() + 1);
-  const Json pieces = *Tokenize(*model_, R"({"content": "hé bread", "with_pieces": true})");
+  const Json pieces =
+      *Tokenize(*model_, nlohmann::json::parse(R"({"content": "hé bread", "with_pieces": true})"));
   EXPECT_EQ(pieces["tokens"][0]["id"], tokens[0]);
   EXPECT_TRUE(pieces["tokens"][0]["piece"].is_string());
 
-  EXPECT_EQ(ErrorOf(Tokenize(*model_, "{}")), "'content' is null, expected a text");
-  EXPECT_EQ(ErrorOf(Tokenize(*model_, "[]")), "the body is JSON, expected an object");
-  EXPECT_THAT(ErrorOf(Detokenize(*model_, R"({"tokens": [99999999]})")),
+  EXPECT_EQ(ErrorOf(Tokenize(*model_, Json::object())), "'content' is null, expected a text");
+  EXPECT_THAT(ErrorOf(Detokenize(*model_, nlohmann::json::parse(R"({"tokens": [99999999]})"))),
               HasSubstr("'tokens' is [99999999], expected a list of token ids from 0 to "));
 }
 
 TEST_F(ModelEndpointsTest, AppliesTheTemplate) {
-  const Result<Json> prompt =
-      ApplyTemplate(*model_, R"({"messages": [{"role": "user", "content": "xyz"}]})");
+  const Result<Json> prompt = ApplyTemplate(
+      *model_, nlohmann::json::parse(R"({"messages": [{"role": "user", "content": "xyz"}]})"));
   ASSERT_TRUE(prompt);
   EXPECT_THAT((*prompt)["prompt"].get<std::string>(), HasSubstr("xyz"));
-  EXPECT_THAT(ErrorOf(ApplyTemplate(*model_, "{}")), HasSubstr("'messages' is null"));
+  EXPECT_THAT(ErrorOf(ApplyTemplate(*model_, Json::object())), HasSubstr("'messages' is null"));
 }
 
 TEST_F(ModelEndpointsTest, TellsOfTheModel) {
-  const Json models = ModelsJson(*model_, info_)["data"][0];
-  EXPECT_EQ(models["id"], "demo");
-  EXPECT_EQ(models["meta"]["n_ctx"], 99);
-  EXPECT_GT(models["meta"]["n_params"], 1000000);
+  const std::vector<ModelStatus> status = {{.info = info_, .aliases = {"other"}}};
+  const std::vector<Router> routers = {
+      {.name = "auto", .rules = {}, .default_model = "demo", .fallback = {"big", "demo"}}};
+  const Json models = ModelsJson(status, routers)["data"];
+  EXPECT_EQ(models[0]["id"], "demo");
+  EXPECT_EQ(models[0]["meta"]["n_ctx"], 99);
+  EXPECT_EQ(models[0]["aliases"].dump(), R"(["other"])");
+  EXPECT_EQ(models[0]["status"]["value"], "unloaded");
+  EXPECT_EQ(models[1]["id"], "auto");
+  EXPECT_EQ(models[1]["routes_to"].dump(), R"(["demo","big"])");
   SamplingParams sampling;
   sampling.top_k = 17;
   const Json props = PropsJson(*model_, info_, sampling, "1.2.3");
@@ -97,8 +105,8 @@ TEST_F(ModelEndpointsTest, EncodesMixedPrompts) {
 }
 
 TEST_F(ModelEndpointsTest, Embeddings) {
-  const Result<EmbeddingRequest> request =
-      ParseEmbeddingRequest(R"({"input": ["a", "b"], "encoding_format": "base64"})");
+  const Result<EmbeddingRequest> request = ParseEmbeddingRequest(
+      nlohmann::json::parse(R"({"input": ["a", "b"], "encoding_format": "base64"})"));
   ASSERT_TRUE(request);
   EXPECT_EQ(request->inputs.size(), 2U);
   std::vector<Answer> answers(2);
@@ -112,7 +120,7 @@ TEST_F(ModelEndpointsTest, Embeddings) {
   EXPECT_EQ(EmbeddingsJson(info_, {}, answers)["data"][1]["embedding"].dump(), "[-2.0]");
 
   const auto error = [](const char* body) {
-    const Result<EmbeddingRequest> parsed = ParseEmbeddingRequest(body);
+    const Result<EmbeddingRequest> parsed = ParseEmbeddingRequest(nlohmann::json::parse(body));
     return parsed ? "no error" : parsed.error().message;
   };
   EXPECT_EQ(error("{}"), "'input' is null, expected a text or a list of token ids");

@@ -9,7 +9,7 @@ namespace quern {
 namespace {
 
 std::string TextOf(ApiKind kind, const char* body) {
-  return PromptText(ParseApiRequest(kind, body).value().prompts);
+  return PromptText(ParseApiRequest(kind, nlohmann::json::parse(body)).value().prompts);
 }
 
 TEST(PromptText, OneTextIsItself) {

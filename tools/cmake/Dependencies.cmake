@@ -15,6 +15,13 @@ endforeach()
 foreach(library TBB fmt spdlog nlohmann_json CLI11 tl-expected)
   find_package(${library} ${minimum_${library}} REQUIRED)
 endforeach()
+# Its target asks for the shared library, built with exceptions; the headers alone do without both.
+find_package(tomlplusplus ${minimum_tomlplusplus} REQUIRED)
+find_path(TOMLPLUSPLUS_INCLUDE_DIR toml++/toml.h REQUIRED)
+add_library(quern_toml INTERFACE)
+target_include_directories(quern_toml SYSTEM INTERFACE ${TOMLPLUSPLUS_INCLUDE_DIR})
+target_compile_definitions(quern_toml INTERFACE TOML_HEADER_ONLY=1 TOML_EXCEPTIONS=0)
+
 find_package(CURL ${minimum_CURL} REQUIRED)
 find_package(OpenSSL ${minimum_openssl} REQUIRED)
 find_package(PkgConfig REQUIRED)
