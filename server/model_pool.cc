@@ -21,6 +21,12 @@ HttpError BeingLoaded(const std::string& id) {
   return error;
 }
 
+HttpError Unknown(std::string_view name) {
+  HttpError error{404, fmt::format("no model {} here, see /v1/models", Quoted(name))};
+  error.type = "model_not_found";
+  return error;
+}
+
 HttpError ShuttingDown() { return {503, "the server is shutting down"}; }
 
 /// The counts of `status`, which outlast its engine.
@@ -199,12 +205,6 @@ std::shared_ptr<ModelPool::Entry> ModelPool::Find(std::string_view name) const {
   };
   const auto found = std::find_if(entries_.begin(), entries_.end(), is_called);
   return found != entries_.end() ? *found : nullptr;
-}
-
-HttpError ModelPool::Unknown(std::string_view name) const {
-  HttpError error{404, fmt::format("no model {} here, see /v1/models", Quoted(name))};
-  error.type = "model_not_found";
-  return error;
 }
 
 void ModelPool::Want(const std::shared_ptr<Entry>& entry) {

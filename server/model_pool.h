@@ -110,7 +110,6 @@ class ModelPool {
 
   // All under mutex_.
   std::shared_ptr<Entry> Find(std::string_view name) const;
-  HttpError Unknown(std::string_view name) const;
   void Want(const std::shared_ptr<Entry>& entry);
   void Forget(Entry* entry);
   bool Fits(const Entry& entry, uint64_t bytes, size_t count) const;
