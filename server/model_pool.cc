@@ -54,6 +54,18 @@ void Add(const EngineStatus& status, EngineStatus* sum) {
   sum->pages_cached += status.pages_cached;
 }
 
+/// What is too much when `count` models of `bytes` together are loaded; empty: nothing.
+std::string Excess(const ModelPoolOptions& options, uint64_t bytes, size_t count) {
+  if (options.memory_bytes > 0 && bytes > options.memory_bytes) {
+    return fmt::format("{} MiB, and the models may take {} together", bytes >> 20U,
+                       options.memory_bytes >> 20U);
+  }
+  if (options.max_loaded > 0 && count > options.max_loaded) {
+    return fmt::format("{} models, and {} may be loaded together", count, options.max_loaded);
+  }
+  return "";
+}
+
 Status CheckNames(const std::vector<ServedModel>& models) {
   std::set<std::string_view> names;
   for (const ServedModel& model : models) {
@@ -136,13 +148,8 @@ Status ModelPool::Configure(const ModelPoolOptions& options, std::vector<ServedM
     bytes += model.memory_bytes;
     ++count;
   }
-  if ((options.memory_bytes > 0 && bytes > options.memory_bytes) ||
-      (options.max_loaded > 0 && count > options.max_loaded)) {
-    return quern::Fail(
-        ErrorCode::kInvalidArgument,
-        "the {} models to be loaded from the start take {} bytes, and {} bytes of {} "
-        "models may be loaded together",
-        count, bytes, options.memory_bytes, options.max_loaded);
+  if (const std::string excess = Excess(options, bytes, count); !excess.empty()) {
+    return quern::Fail(ErrorCode::kInvalidArgument, "loaded from the start: {}", excess);
   }
 
   const std::lock_guard lock(mutex_);
@@ -186,7 +193,7 @@ Status ModelPool::Preload() {
   for (const std::shared_ptr<Entry>& entry : std::vector(entries_)) {
     if (!entry->model->preload) continue;
     changed_.wait(lock, [&] { return entry->inference != nullptr || entry->error; });
-    if (entry->error) return tl::unexpected(*entry->error);
+    if (entry->inference == nullptr) return tl::unexpected(*entry->error);
   }
   ready_ = true;
   return {};
@@ -213,7 +220,6 @@ void ModelPool::Want(const std::shared_ptr<Entry>& entry) {
   wishes_.push_back(entry);
   // While it is being unloaded it still shows as loaded.
   if (entry->inference == nullptr) entry->state = ModelState::kWaiting;
-  entry->error.reset();
   changed_.notify_all();
 }
 
@@ -292,9 +298,7 @@ void ModelPool::Release(Entry* entry) {
 }
 
 bool ModelPool::Fits(const Entry& entry, uint64_t bytes, size_t count) const {
-  const uint64_t most = options_.memory_bytes;
-  return (most == 0 || bytes + entry.model->memory_bytes <= most) &&
-         (options_.max_loaded == 0 || count < options_.max_loaded);
+  return Excess(options_, bytes + entry.model->memory_bytes, count + 1).empty();
 }
 
 bool ModelPool::HasRoom(const Entry& entry) const {
@@ -316,11 +320,8 @@ std::string ModelPool::Obstacle(const Entry& entry) const {
     bytes += other->model->memory_bytes;
     ++count;
   }
-  if (Fits(entry, bytes, count)) return "";
-  return fmt::format(
-      "it takes {} bytes, those that stay loaded {} ({}), and {} bytes of {} models may be loaded "
-      "together",
-      entry.model->memory_bytes, bytes, count, options_.memory_bytes, options_.max_loaded);
+  const std::string excess = Excess(options_, bytes + entry.model->memory_bytes, count + 1);
+  return excess.empty() ? "" : "with those that stay loaded: " + excess;
 }
 
 bool ModelPool::MakeRoom(const Entry& entry) {
@@ -401,11 +402,15 @@ void ModelPool::LoadNow(std::unique_lock<std::mutex>& lock, const std::shared_pt
   }();
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start);
   lock.lock();
-  if (!loaded) return Fail(entry.get(), loaded.error());
+  if (!loaded) {
+    if (entry->removed) entries_.erase(std::find(entries_.begin(), entries_.end(), entry));
+    return Fail(entry.get(), loaded.error());
+  }
   Log(LogLevel::kInfo, "model loaded",
       {{"model", model->info.id}, {"ms", ms.count()}, {"bytes", model->memory_bytes}});
   entry->inference = *std::move(loaded);
   entry->state = ModelState::kLoaded;
+  entry->error.reset();
   entry->last_asked = Clock::now();
   entry->leaving = entry->removed;
   ++entry->n_loads;

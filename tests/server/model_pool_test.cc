@@ -209,6 +209,28 @@ TEST_F(ModelPoolTest, AnotherConfigurationKeepsWhatIsTheSame) {
   EXPECT_TRUE(IsLoaded("b"));
 }
 
+TEST_F(ModelPoolTest, AModelRemovedWhileItLoadsGoes) {
+  for (const bool fails : {false, true}) {
+    std::promise<void> go_on;
+    std::atomic<bool> loading{false};
+    ServedModel demo = Demo("a");
+    demo.load = [&, load = demo.load]() -> Result<std::unique_ptr<InferenceThread>> {
+      loading = true;
+      go_on.get_future().wait();
+      if (fails) return Fail(ErrorCode::kIo, "gone");
+      return load();
+    };
+    ASSERT_TRUE(pool_.Configure({.load_wait = kLong}, {demo, Demo("b")}));
+    EXPECT_FALSE(pool_.Load("a"));
+    while (!loading) std::this_thread::yield();
+    ASSERT_TRUE(pool_.Configure({.load_wait = kLong}, {Demo("b")}));
+    go_on.set_value();
+    EXPECT_TRUE(pool_.Acquire("b", kStays));  // after the other, by the same thread
+    while (pool_.max_requests() != 1) std::this_thread::yield();
+    EXPECT_EQ(pool_.status().size(), 1U);
+  }
+}
+
 TEST_F(ModelPoolTest, LoadsAndUnloadsOnRequest) {
   ASSERT_TRUE(pool_.Configure({.load_wait = kLong}, {Demo("a")}));
   EXPECT_FALSE(pool_.Load("a"));
