@@ -118,10 +118,6 @@ Status CheckOptions(const InstallOptions& options) {
                 "--hf-repo is not for a service, which has no folder for models: give the file, "
                 "which `quern pull` prints");
   }
-  if (options.serve.has_several()) {
-    return Fail(ErrorCode::kInvalidArgument,
-                "--models-file and --models-dir are not for a service yet: give one model");
-  }
   const CLI::Option* audit = options.Given("--audit-log");
   if (audit != nullptr && (!audit->results().front().starts_with(kLogFolder) ||
                            audit->results().front().find("/..") != std::string::npos)) {
@@ -132,14 +128,10 @@ Status CheckOptions(const InstallOptions& options) {
   return {};
 }
 
-/// The files of the model, all of a split set; none for the built-in one.
-Result<std::vector<std::string>> ModelFiles(const InstallOptions& options) {
-  const CLI::Option* model = options.Given("--model");
-  if (model == nullptr) return std::vector<std::string>();
-  Result<std::string> path = AbsolutePath(model->results().front());
-  if (!path) return Propagate(path);
-  std::vector<std::string> files = {*path};
-  if (const std::optional<SplitName> split = ParseSplitName(*path)) {
+/// The file of a model, or all of a split set.
+std::vector<std::string> FilesOf(const std::string& path) {
+  std::vector<std::string> files = {path};
+  if (const std::optional<SplitName> split = ParseSplitName(path)) {
     for (uint32_t i = 2; i <= split->count; ++i) {
       files.push_back(SplitPath(split->prefix, i, split->count));
     }
@@ -147,12 +139,84 @@ Result<std::vector<std::string>> ModelFiles(const InstallOptions& options) {
   return files;
 }
 
+/// What is served, as the unit needs it.
+struct ServedModels {
+  std::vector<std::string> arguments;  ///< that name it
+  std::vector<std::string> files;      ///< that the service reads, and folders
+  uint64_t memory_bytes = 0;
+  uint64_t mapped_bytes = 0;  ///< of the largest model whose weights stay in the file's mapping
+};
+
+/// One model. Its cache is fixed: the service must not fit another to MemoryMax.
+Result<ServedModels> TheModel(const InstallOptions& options) {
+  const ServedModelOptions& model = options.serve.model;
+  // What is free now may be held by the service that this one replaces.
+  Result<PlannedModel> planned = PlanModel(model, ReadProcessMemory().limit, {});
+  if (!planned) return Propagate(planned);
+  ServedModels served;
+  if (const CLI::Option* given = options.Given("--model")) {  // else the built-in one
+    Result<std::string> path = AbsolutePath(given->results().front());
+    if (!path) return Propagate(path);
+    served.arguments = {"--model", *path};
+    served.files = FilesOf(*path);
+  }
+  if (options.Given("--kv-tokens") == nullptr) {
+    served.arguments.insert(served.arguments.end(),
+                            {"--kv-tokens", std::to_string(planned->plan.kv_tokens)});
+  }
+  served.memory_bytes = planned->plan.estimate.total();
+  if (model.load_mode == LoadMode::kMmap) served.mapped_bytes = planned->served.info.weight_bytes;
+  return served;
+}
+
+/// A file or a folder of models.
+Result<ServedModels> SeveralModels(const InstallOptions& options) {
+  const ServeOptions& serve = options.serve;
+  Result<ModelList> list = serve.ListModels();
+  if (!list) return Propagate(list);
+  uint64_t most = serve.models_bytes;
+  if (most == 0) most = ReadProcessMemory().limit / 4 * 3;
+  ServedModels served;
+  const bool is_file = !serve.models_file.empty();
+  Result<std::string> source = AbsolutePath(is_file ? serve.models_file : serve.models_folder);
+  if (!source) return Propagate(source);
+  served.arguments = {is_file ? "--models-file" : "--models-dir", *source};
+  served.files = {*source};
+  LoadContext context;
+  context.kv_share = kSharedKvShare;
+  for (const ServedModelOptions& model : list->models) {
+    Result<PlannedModel> planned = PlanModel(model, most, context);
+    if (!planned) {
+      if (!is_file) continue;  // as quern serve leaves it out
+      return Fail(planned.error().code, "the model {}: {}", model.id, planned.error().message);
+    }
+    const ModelInfo& info = planned->served.info;
+    Result<std::string> path = AbsolutePath(info.path);
+    if (!path) return Propagate(path);
+    const std::vector<std::string> files = FilesOf(*path);
+    served.files.insert(served.files.end(), files.begin(), files.end());
+    served.memory_bytes += planned->served.memory_bytes;
+    if (model.load_mode == LoadMode::kMmap) {
+      served.mapped_bytes = std::max(served.mapped_bytes, info.weight_bytes);
+    }
+  }
+  if (serve.models_bytes > 0) {
+    served.memory_bytes = serve.models_bytes;
+  } else {
+    served.memory_bytes = std::min(served.memory_bytes, most);
+    served.arguments.insert(served.arguments.end(),
+                            {"--models-memory", std::to_string(served.memory_bytes)});
+  }
+  return served;
+}
+
 /// What is given of the options of `quern serve`, but for the files, as a command line.
 std::vector<std::string> ArgumentsOf(const InstallOptions& options) {
   std::vector<std::string> arguments;
   for (const CLI::Option* option : options.serve_options) {
     const std::string name = "--" + option->get_lnames().front();
-    if (name == "--model" || std::count(kFileOptions.begin(), kFileOptions.end(), name) > 0) {
+    if (name == "--model" || name == "--models-file" || name == "--models-dir" ||
+        std::count(kFileOptions.begin(), kFileOptions.end(), name) > 0) {
       continue;
     }
     for (const std::string& value : option->results()) {
@@ -173,25 +237,15 @@ Result<ServiceUnit> MakeUnit(InstallOptions& options) {
   ServeOptions& serve = options.serve;
   if (Status status = serve.Finish(); !status) return Propagate(status);
   if (Status status = HttpServer::Check(serve.http); !status) return Propagate(status);
-  // What is free now may be held by the service that this one replaces.
-  Result<PlannedModel> planned = PlanModel(serve.model, ReadProcessMemory().limit, {});
-  if (!planned) return Propagate(planned);
-  const MemoryPlan& plan = planned->plan;
-  Result<std::vector<std::string>> model_files = ModelFiles(options);
-  if (!model_files) return Propagate(model_files);
+  Result<ServedModels> served = serve.has_several() ? SeveralModels(options) : TheModel(options);
+  if (!served) return Propagate(served);
 
   ServiceUnit unit;
   unit.executable = fs::canonical("/proc/self/exe").string();
   unit.arguments = {"serve"};
-  if (!model_files->empty()) {
-    unit.arguments.insert(unit.arguments.end(), {"--model", model_files->front()});
-  }
+  unit.arguments.insert(unit.arguments.end(), served->arguments.begin(), served->arguments.end());
   const std::vector<std::string> given = ArgumentsOf(options);
   unit.arguments.insert(unit.arguments.end(), given.begin(), given.end());
-  // MemoryMax is made for this cache; the service must not fit another to MemoryMax.
-  if (options.Given("--kv-tokens") == nullptr) {
-    unit.arguments.insert(unit.arguments.end(), {"--kv-tokens", std::to_string(plan.kv_tokens)});
-  }
   for (const std::string_view name : kFileOptions) {
     const CLI::Option* option = options.Given(name);
     if (option == nullptr) continue;
@@ -200,7 +254,7 @@ Result<ServiceUnit> MakeUnit(InstallOptions& options) {
     unit.credentials.push_back({std::string(name.substr(2)), *path});
   }
   unit.user = options.user;
-  unit.needed_files = *std::move(model_files);
+  unit.needed_files = served->files;
   unit.needed_files.push_back(unit.executable);
   for (const std::string& needed : unit.needed_files) {
     if (IsHiddenByUnit(needed) || IsHiddenByUnit(fs::canonical(needed).string())) {
@@ -210,13 +264,11 @@ Result<ServiceUnit> MakeUnit(InstallOptions& options) {
   unit.host = serve.http.host;
   unit.has_logs = options.Given("--audit-log") != nullptr;
   unit.has_low_port = serve.http.port > 0 && serve.http.port < kFirstFreePort;
-  unit.memory_max = MemoryMaxFor(plan.estimate.total());
+  unit.memory_max = MemoryMaxFor(served->memory_bytes);
   unit.start_timeout = kStartTimeout;
   unit.stop_timeout = std::chrono::seconds(serve.drain_seconds) + kStopTime;
   unit.watchdog = kWatchdog;
-  if (serve.model.load_mode == LoadMode::kMmap) {
-    unit.watchdog += std::chrono::seconds(planned->served.info.weight_bytes / kSlowDiskBytes);
-  }
+  unit.watchdog += std::chrono::seconds(served->mapped_bytes / kSlowDiskBytes);
   return unit;
 }
 
@@ -227,7 +279,7 @@ void WarnOfUnreadable(const ServiceUnit& unit, const FileReader& reader) {
     const bool is_revealed = std::count(unit.revealed_files.begin(), unit.revealed_files.end(),
                                         file) > 0;  // which leads past the folders
     const std::optional<fs::path> folder = is_revealed ? std::nullopt : reader.ClosedFolder(file);
-    const bool runs = file == unit.executable;
+    const bool runs = file == unit.executable || fs::is_directory(file);
     if (folder) {
       fmt::print(stderr,
                  "warning: {} cannot reach {}: chmod o+x {}, or --user-name with a user who can\n",

@@ -32,9 +32,6 @@ namespace {
 /// a slow disk.
 constexpr std::chrono::seconds kLoadPatience{300};
 
-/// The share of the memory left by one of several models that its KV cache may take.
-constexpr double kSharedKvShare = 0.125;
-
 /// A server that accepts from the beginning and says that it is loading until there is a model.
 class Serving {
   using Asked = ServeSignals::Asked;

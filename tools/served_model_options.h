@@ -41,6 +41,9 @@ struct ServedModelOptions {
   void AddTo(CLI::App* command);
 };
 
+/// The share of the memory left by one of several models that its KV cache may take.
+inline constexpr double kSharedKvShare = 0.125;
+
 /// What the loading of a model is done with and tells.
 struct LoadContext {
   Metrics* metrics = nullptr;      ///< told of the time between tokens
