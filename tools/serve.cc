@@ -81,7 +81,7 @@ class Serving {
                                                   : fmt::format("{} models", planned->size());
     log_.Write(LogLevel::kInfo, "listening",
                {{"host", options_.http.host}, {"port", *port}, {"model", name}});
-    notifier_.Ready(fmt::format("{} at {}", name, Url(*port)));
+    notifier_.Ready(fmt::format("{} at {}", name, Url(options_.http.host, *port)));
     const ServiceWatchdog watchdog(notifier_, watchdog_, [this] { return pool_.stalled(); });
     for (Asked asked = ServeSignals::Wait(); asked != Asked::kStop; asked = ServeSignals::Wait()) {
       asked == Asked::kReload ? Reload() : ReopenLogs();
@@ -150,8 +150,7 @@ class Serving {
     notifier_.Starting(fmt::format("Loading {}: {}%", path, percent), kLoadPatience);
   }
 
-  std::string Url(int port) const {
-    const std::string& host = options_.http.host;
+  std::string Url(const std::string& host, int port) const {
     const bool is_ipv6 = host.find(':') != std::string::npos;
     return fmt::format("{}://{}:{}", options_.http.tls ? "https" : "http",
                        is_ipv6 ? "[" + host + "]" : host, port);
@@ -209,16 +208,19 @@ class Serving {
   }
 
   void PrintStart(const std::vector<PlannedModel>& models, int port) const {
-    const std::string url = Url(port);
+    const HttpServerOptions& http = options_.http;
+    const bool is_any = http.host == "0.0.0.0" || http.host == "::";
+    std::string access;
+    if (http.tls) access += fmt::format("--cacert {} ", http.tls->certificate);
+    if (!http.api_keys.empty() || !http.api_key_file.empty()) {
+      access += "-H 'Authorization: Bearer YOUR_KEY' ";
+    }
     options_.has_several() ? PrintModels(models) : PrintModel(models.front());
-    fmt::print("address  {}\n\n", url);
+    fmt::print("address  {}\n\n", Url(http.host, port));
     fmt::print(
         "Try: curl {}/v1/chat/completions -H 'Content-Type: application/json' {}-d "
         "'{{\"messages\":[{{\"role\":\"user\",\"content\":\"What does bread mean?\"}}]}}'\n",
-        url,
-        options_.http.api_keys.empty() && options_.http.api_key_file.empty()
-            ? ""
-            : "-H 'Authorization: Bearer YOUR_KEY' ");
+        Url(is_any ? "localhost" : http.host, port), access);
     std::fflush(stdout);
   }
 
