@@ -23,6 +23,13 @@ pkg_check_modules(libedit REQUIRED IMPORTED_TARGET libedit>=${minimum_libedit})
 # Its CMake file would look for what only its push and pull libraries use.
 pkg_check_modules(prometheus REQUIRED IMPORTED_TARGET prometheus-cpp-core>=${minimum_prometheus})
 
+# The headers alone: Debian's library of it throws where they return errors.
+find_package(tomlplusplus ${minimum_tomlplusplus} REQUIRED)
+add_library(quern_tomlplusplus INTERFACE)
+target_include_directories(quern_tomlplusplus SYSTEM INTERFACE
+  $<TARGET_PROPERTY:tomlplusplus::tomlplusplus,INTERFACE_INCLUDE_DIRECTORIES>)
+target_compile_definitions(quern_tomlplusplus INTERFACE TOML_HEADER_ONLY=1 TOML_EXCEPTIONS=0)
+
 find_package(hwy ${minimum_highway} QUIET)
 if(hwy_FOUND)
   set(hwy_target hwy::hwy)
