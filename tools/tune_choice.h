@@ -25,8 +25,8 @@ TuneExcess ExcessOver(const TuneSeries& series, const TuneSeries& other);
 
 /// Less than this share of the time is no reason to choose a setting.
 inline constexpr double kTuneTolerance = 0.03;
-/// Nor is less than the error, but a setting that seems slower by more than this is not chosen.
-inline constexpr double kMostTuneTolerance = 0.1;
+/// Nor is less than the error, but for this: a setting that seems slower by more is not chosen.
+inline constexpr double kMostTuneTolerance = 0.05;
 
 struct TuneChoice {
   size_t chosen = 0;   ///< index of the smallest setting that is as good as the fastest

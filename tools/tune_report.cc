@@ -6,8 +6,6 @@
 #include <cmath>
 #include <span>
 #include <string_view>
-#include <tuple>
-#include <utility>
 #include <vector>
 
 #include "tools/format_number.h"
@@ -49,9 +47,10 @@ std::vector<const TuneRow*> RowsOf(const TuneResult& result) {
   return rows;
 }
 
-/// "5.2% longer", of the time that a setting takes.
-std::string Longer(double share) {
-  return fmt::format("{} {}", Percent(std::abs(share)), share < 0 ? "shorter" : "longer");
+/// "5.2% ±1.0% longer", of the time that a setting takes.
+std::string Longer(const TuneExcess& excess) {
+  return fmt::format("{} ±{} {}", Percent(std::abs(excess.share)), Percent(excess.error),
+                     excess.share < 0 ? "shorter" : "longer");
 }
 
 /// Why the choice was made. `preference` says what is good about a small setting.
@@ -61,52 +60,47 @@ std::string Reason(std::span<const TuneSeries> all, const TuneChoice& choice,
   const TuneSeries& chosen = all[choice.chosen];
   const TuneSeries& fastest = all[choice.fastest];
   if (choice.chosen != choice.fastest) {
-    const TuneExcess excess = ExcessOver(chosen, fastest);
-    return fmt::format("takes {} ±{} than {}, which is no reason: {}", Longer(excess.share),
-                       Percent(excess.error), fastest.setting, preference);
+    return fmt::format("takes {} than {}, too little to count; {}",
+                       Longer(ExcessOver(chosen, fastest)), fastest.setting, preference);
   }
-  std::string text = "the fastest: ";
-  std::string_view separator;
+  std::vector<std::string> others;
   for (const TuneSeries& other : all) {
     if (other.setting == chosen.setting) continue;
-    const TuneExcess excess = ExcessOver(other, chosen);
-    text += fmt::format("{}with {} {} ±{}", separator, other.setting, Longer(excess.share),
-                        Percent(excess.error));
-    separator = ", ";
+    others.push_back(fmt::format("{} takes {}", other.setting, Longer(ExcessOver(other, chosen))));
   }
-  return text;
+  return fmt::format("the fastest; {}", fmt::join(others, ", "));
 }
 
-/// Settings whose distance from the chosen one is less than its error.
-std::vector<std::string> Undecided(std::span<const TuneSeries> all, const TuneChoice& choice) {
-  std::vector<std::string> settings;
+/// The same of the threads, of which those that were looked at once are told too.
+std::string ThreadsReason(const TuneResult& result, const TuneSettings& settings) {
+  if (result.slow.empty() || result.requests.size() > 1)
+    return Reason(result.requests, result.threads, "fewer leave CPUs to others");
+  const TuneSeries slow = result.slow.front().Requests(settings.n_prompt, settings.n_answer);
+  const double share = MedianOf(slow.seconds) / MedianOf(result.requests.front().seconds) - 1;
+  return fmt::format("{} takes {} longer", slow.setting, Percent(share));
+}
+
+/// Which settings lie nearer to the chosen one than the error of that; empty: none.
+std::string Undecided(std::string_view what, std::span<const TuneSeries> all,
+                      const TuneChoice& choice) {
+  std::vector<size_t> settings;
   for (const TuneSeries& other : all) {
     const TuneExcess excess = ExcessOver(other, all[choice.chosen]);
-    if (other.setting != all[choice.chosen].setting && std::abs(excess.share) < excess.error) {
-      settings.push_back(std::to_string(other.setting));
-    }
+    const bool is_chosen = other.setting == all[choice.chosen].setting;
+    if (is_chosen || std::abs(excess.share) < excess.error) settings.push_back(other.setting);
   }
-  return settings;
+  if (settings.size() == 1) return "";
+  return fmt::format(
+      "{} {} differ by less than the noise: a quiet machine or more --seconds may "
+      "tell them apart",
+      what, fmt::join(settings, ", "));
 }
 
 std::string NoiseText(const TuneResult& result) {
-  const TuneRow* worst = nullptr;
-  for (const TuneRow* row : RowsOf(result)) {
-    if (worst == nullptr || row->Noise() > worst->Noise()) worst = row;
-  }
-  std::string text = fmt::format("half of the rounds lie within ±{} of their median, or nearer",
-                                 Percent(worst->Noise()));
-  for (const auto& [what, all, choice] :
-       {std::tuple{"threads", &result.requests, &result.threads},
-        std::tuple{"batch size", &result.prompts, &result.batch_size}}) {
-    const std::vector<std::string> others = Undecided(*all, *choice);
-    if (others.empty()) continue;
-    text += fmt::format(
-        "; {} {} cannot be told from {} by it: a quiet machine, or more --seconds, "
-        "would tell",
-        what, (*all)[choice->chosen].setting, fmt::join(others, " and "));
-  }
-  return text;
+  double worst = 0;
+  for (const TuneRow* row : RowsOf(result)) worst = std::max(worst, row->Noise());
+  return fmt::format("at worst, half of a row's rounds lie within ±{} of their median",
+                     Percent(worst));
 }
 
 /// The numbers of threads that prompts and answers alone are fastest with.
@@ -148,7 +142,7 @@ std::string TuneText(const TuneResult& result, const TuneSettings& settings,
   for (const TuneRow* row : RowsOf(result)) AddRow(*row, &table);
   std::string text = table.Format() + '\n';
   for (const ThreadRows& rows : result.slow) {
-    text += fmt::format("Too slow with {} at first sight, so that fewer were not tried.\n",
+    text += fmt::format("Much slower with {}: fewer were not tried.\n",
                         Counted(static_cast<uint64_t>(rows.n_threads), "thread"));
   }
   if (!result.skipped_sizes.empty()) {
@@ -160,20 +154,23 @@ std::string TuneText(const TuneResult& result, const TuneSettings& settings,
                       settings.n_prompt, settings.n_answer,
                       MedianOf(result.requests[result.threads.chosen].seconds));
   TextTable best({Align::kLeft, Align::kLeft, Align::kLeft});
-  best.AddRow({"threads", std::to_string(result.best_threads()),
-               Reason(result.requests, result.threads, "fewer threads leave CPUs to others")});
+  best.AddRow({"threads", std::to_string(result.best_threads()), ThreadsReason(result, settings)});
   if (result.by_threads.size() > 1) best.AddRow({"", "", ThreadsOfEach(result)});
   best.AddRow({"batch size", std::to_string(result.best_batch_size()),
                Reason(result.prompts, result.batch_size,
                       "smaller steps need less memory, and hold up other answers less")});
   if (const size_t step = ServerStep(result); step < result.best_batch_size()) {
     best.AddRow({"", "",
-                 fmt::format("a server's step takes about {:.0f} s at most, here {} of prompt, so "
-                             "that larger sizes change nothing there",
+                 fmt::format("a server reads prompts for about {:.0f} s at a time, here {}: larger "
+                             "sizes change nothing there",
                              kServerStepSeconds, Counted(step, "token"))});
   }
   if (result.by_n_parallel.size() > 1) best.AddRow({"together", "", ParallelText(result)});
   best.AddRow({"noise", "", NoiseText(result)});
+  for (const std::string& row : {Undecided("threads", result.requests, result.threads),
+                                 Undecided("batch sizes", result.prompts, result.batch_size)}) {
+    if (!row.empty()) best.AddRow({"", "", row});
+  }
   return text + best.Format() + fmt::format("\n  {}\n", command);
 }
 
