@@ -52,9 +52,7 @@ Result<TomlDocument> TomlDocument::Parse(std::string text, std::string name) {
   return TomlDocument(std::move(text), std::move(name), std::move(parsed).table());
 }
 
-const toml::table* TomlDocument::Find(const TomlPath& path) const {
-  return FindTable(root_, path);
-}
+const toml::table* TomlDocument::Find(const TomlPath& path) const { return FindTable(root_, path); }
 
 Status TomlDocument::SetInteger(const TomlPath& path, const std::string& key, int64_t value) {
   const toml::table& table = *Find(path);

@@ -12,7 +12,7 @@
 
 namespace quern {
 
-/// Names from the root to a table: {"models", "llama8"} is the section [models.llama8].
+/// Names from the root to a table, at least one: {"models", "llama8"} is [models.llama8].
 using TomlPath = std::vector<std::string>;
 
 class TomlDocument {

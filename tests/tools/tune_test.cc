@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "runtime/cpu_limits.h"
+#include "tests/testing/local_hub.h"
 #include "tests/testing/read_file.h"
 #include "tests/testing/run_command.h"
 #include "tests/testing/temp_dir.h"
@@ -92,6 +93,39 @@ TEST(Tune, WritesTheSettingsOfTheModel) {
             0);
   EXPECT_EQ(testing::ReadFile(made),
             "[models.it]\npath = \"" + model.path() + "\"\nthreads = 1\nbatch_size = 8\n");
+}
+
+TEST(Tune, AModelOfAHubIsNamedByIt) {
+  const testing::TinyModel model{SyntheticModel{}};
+  testing::LocalHub hub;
+  hub.Add("tiny-Q8_0.gguf", testing::ReadFile(model.path()));
+  const testing::TempDir folder;
+  const std::string config = folder.File("quern.toml");
+  std::vector<std::string> arguments = {"-t",
+                                        "1",
+                                        "-b",
+                                        "8",
+                                        "-r",
+                                        "1",
+                                        "-hf",
+                                        "org/repo:Q8_0",
+                                        "--write",
+                                        config,
+                                        "--cache-dir",
+                                        folder.path(),
+                                        "--hf-endpoint",
+                                        hub.endpoint()};
+  const Outcome outcome = Tune(arguments);
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("\n  quern serve -hf org/repo:Q8_0 -t 1 --batch-size 8\n"));
+  EXPECT_EQ(testing::ReadFile(config),
+            "[models.repo]\nhub = \"org/repo:Q8_0\"\nthreads = 1\nbatch_size = 8\n");
+
+  // With --hf-file the name alone would not find it.
+  arguments.insert(arguments.end(), {"-hff", "tiny-Q8_0.gguf", "--model-name", "file"});
+  const Outcome by_file = Tune(arguments);
+  EXPECT_THAT(by_file.out, HasSubstr("\n  quern serve " + folder.path() + "/"));
+  EXPECT_THAT(testing::ReadFile(config), HasSubstr("\n[models.file]\npath = \"models/"));
 }
 
 TEST(Tune, AConfigurationThatIsNoneIsLeftAlone) {
