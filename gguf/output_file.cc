@@ -57,12 +57,14 @@ int OpenNameless(const std::string& folder) {
 Result<OutputFile> OutputFile::Create(const std::string& path, uint64_t expected_bytes) {
   struct stat existing {};
   // Renaming over a device or directory would destroy it or fail only after all the work.
-  if (stat(path.c_str(), &existing) == 0 && !S_ISREG(existing.st_mode)) {
+  const bool replaces = stat(path.c_str(), &existing) == 0;
+  if (replaces && !S_ISREG(existing.st_mode)) {
     return Fail(ErrorCode::kInvalidArgument, "{}: exists and is not a regular file", Shown(path));
   }
   const int nameless = OpenNameless(FolderOf(path));
   Result<OutputFile> file = nameless >= 0 ? OutputFile(path, {}, nameless) : CreateNamed(path);
   if (!file) return file;
+  if (replaces) file->TakeRightsOf(existing);
   if (Status status = file->Reserve(expected_bytes); !status) return Propagate(status);
   return file;
 }
@@ -89,6 +91,12 @@ OutputFile::OutputFile(OutputFile&& other) noexcept
       buffer_(std::move(other.buffer_)) {}
 
 OutputFile::~OutputFile() { Discard(); }
+
+/// A secret stays one, and a service's file its own, where this process may give it away.
+void OutputFile::TakeRightsOf(const struct stat& existing) const {
+  const bool has_group = fchown(fd_, existing.st_uid, existing.st_gid) == 0;
+  fchmod(fd_, existing.st_mode & (has_group ? 0777U : 0707U));
+}
 
 Status OutputFile::Reserve(uint64_t bytes) {
 #ifdef __linux__

@@ -2,6 +2,8 @@
 // it.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -14,7 +16,7 @@ namespace quern {
 
 /// Sequential writes, gathered into large ones. A failed or forgotten file leaves nothing behind,
 /// nor does a process that is killed; but where the file system has no files without names, that
-/// one leaves NAME.PID-N.part.
+/// one leaves NAME.PID-N.part. A file that replaces another is as readable as that was.
 class OutputFile {
  public:
   /// Reserves `expected_bytes` on the disk where its file system can, so that a full disk shows
@@ -36,6 +38,7 @@ class OutputFile {
 
   static Result<OutputFile> CreateNamed(const std::string& path);
 
+  void TakeRightsOf(const struct stat& existing) const;
   Status Reserve(uint64_t bytes);
   Status WriteThrough(std::span<const std::byte> bytes);
   Status Flush();

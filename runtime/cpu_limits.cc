@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -58,6 +59,20 @@ int CpusOfCpuMax(std::string_view line) {
   const double cpus = quota / period;
   const int whole = static_cast<int>(std::min(cpus, 1e6));
   return whole < cpus ? whole + 1 : whole;
+}
+
+int AllowedCores(const std::filesystem::path& root) {
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return AffinityCpus();
+  std::set<std::string> cores;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (!CPU_ISSET(cpu, &allowed)) continue;
+    const std::string name = "cpu" + std::to_string(cpu);
+    const std::string siblings =
+        FirstLine(root / "sys/devices/system/cpu" / name / "topology/thread_siblings_list");
+    cores.insert(siblings.empty() ? name : siblings);
+  }
+  return std::max(static_cast<int>(cores.size()), 1);
 }
 
 int AvailableThreads() {

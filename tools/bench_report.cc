@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "tools/format_number.h"
+#include "tools/statistics.h"
 
 namespace quern {
 namespace {
@@ -28,12 +29,7 @@ std::string Text(const nlohmann::ordered_json& json, int indent) {
 
 }  // namespace
 
-double BenchRow::Median() const {
-  std::vector<double> sorted = speeds;
-  std::sort(sorted.begin(), sorted.end());
-  const size_t middle = sorted.size() / 2;
-  return sorted.size() % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-}
+double BenchRow::Median() const { return MedianOf(speeds); }
 
 double BenchRow::Min() const { return *std::min_element(speeds.begin(), speeds.end()); }
 double BenchRow::Max() const { return *std::max_element(speeds.begin(), speeds.end()); }

@@ -44,6 +44,11 @@ BenchRunner::BenchRunner(std::shared_ptr<const Model> model, size_t batch_size, 
 
 double BenchRunner::Measure(const BenchCase& test) {
   if (Start(test)) Repeat(test);
+  return MeasureOnce(test);
+}
+
+double BenchRunner::MeasureOnce(const BenchCase& test) {
+  Start(test);
   return static_cast<double>(test.n_tokens * test.n_seqs) / Repeat(test);
 }
 

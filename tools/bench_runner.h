@@ -48,6 +48,8 @@ class BenchRunner {
   /// Tokens per second, of all sequences together. Where the case is not the one of the call
   /// before, one repetition that does not count comes first.
   double Measure(const BenchCase& test);
+  /// The same without that one.
+  double MeasureOnce(const BenchCase& test);
   /// What the threads did in one more repetition.
   StepTrace Trace(const BenchCase& test);
 

@@ -134,6 +134,7 @@ void AddAllCommands(Commands& commands) {
   AddInspectCommand(commands);
   AddQuantizeCommand(commands);
   AddBenchCommand(commands);
+  AddTuneCommand(commands);
   AddTokenizeCommand(commands);
   AddDetokenizeCommand(commands);
   AddPerplexityCommand(commands);

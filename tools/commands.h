@@ -51,6 +51,7 @@ void AddLogitsCommand(Commands& commands);
 void AddVerifyCommand(Commands& commands);
 void AddPerplexityCommand(Commands& commands);
 void AddBenchCommand(Commands& commands);
+void AddTuneCommand(Commands& commands);
 void AddServeCommand(Commands& commands);
 void AddInstallServiceCommand(Commands& commands);
 void AddCertCommand(Commands& commands);

@@ -95,6 +95,10 @@ Result<PullRequest> HubOptions::RequestFor(const std::string& name) const {
   return request;
 }
 
+std::string HubOptions::reference() const {
+  return file_.empty() && revision_ == "main" ? name_ : "";
+}
+
 Result<std::string> HubOptions::Find() const {
   const Result<PullRequest> request = RequestFor(name_);
   if (!request) return tl::unexpected(request.error());

@@ -29,6 +29,9 @@ class HubOptions {
   /// Whether --hf-repo was given.
   bool has_name() const { return !name_.empty(); }
 
+  /// ORG/REPO[:QUANT] where that alone says which model is meant; else empty.
+  std::string reference() const;
+
   /// Path of the model that --hf-repo names. Errors: those of FindModel.
   Result<std::string> Find() const;
   /// Path of the model called `name`, after asking the hub. Errors: those of PullModel.

@@ -22,6 +22,8 @@ class ModelArgument {
 
   /// Whether the command line names a model.
   bool is_given() const { return !path_.empty() || hub_.has_name(); }
+  /// HubOptions::reference of a model of a hub; else empty.
+  std::string hub_reference() const { return hub_.reference(); }
   void set_path(std::string path) { path_ = std::move(path); }
 
   /// Opens the file, after downloading it if need be. Errors: kInvalidArgument for a path and a

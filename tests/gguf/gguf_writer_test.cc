@@ -372,6 +372,23 @@ TEST_F(GgufWriterTest, TheFileHasTheUsualRights) {
   EXPECT_EQ(info.st_mode & 0777U, 0640U);
 }
 
+TEST_F(GgufWriterTest, AFileThatReplacesAnotherHasItsRights) {
+  std::ofstream(path_) << "old";
+  ASSERT_EQ(chmod(path_.c_str(), 0604), 0);
+  struct stat before {};
+  ASSERT_EQ(stat(path_.c_str(), &before), 0);
+  GgufWriter writer;
+  writer.SetBool("new", true);
+  ASSERT_TRUE(writer.Open(path_));
+  ASSERT_TRUE(writer.Finish());
+  struct stat after {};
+  ASSERT_EQ(stat(path_.c_str(), &after), 0);
+  EXPECT_NE(after.st_size, before.st_size);
+  EXPECT_EQ(after.st_mode & 0777U, 0604U);
+  EXPECT_EQ(after.st_uid, before.st_uid);
+  EXPECT_EQ(after.st_gid, before.st_gid);
+}
+
 TEST_F(GgufWriterTest, AFolderThatCannotBeWrittenIsAnErrorAtFinish) {
   const std::string folder = dir_.File("folder");
   std::filesystem::create_directory(folder);

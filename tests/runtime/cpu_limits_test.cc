@@ -3,6 +3,11 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 
+#include <string>
+
+#include "tests/testing/temp_dir.h"
+#include "tests/testing/write_file.h"
+
 namespace quern {
 namespace {
 
@@ -27,6 +32,26 @@ TEST(CpuLimits, FollowsAffinity) {
   ASSERT_EQ(sched_setaffinity(0, sizeof one, &one), 0);
   EXPECT_EQ(AvailableThreads(), 1);
   ASSERT_EQ(sched_setaffinity(0, sizeof before, &before), 0);
+}
+
+TEST(CpuLimits, CpusThatShareACoreCountOnce) {
+  cpu_set_t allowed;
+  ASSERT_EQ(sched_getaffinity(0, sizeof allowed, &allowed), 0);
+  const testing::TempDir root;
+  EXPECT_EQ(AllowedCores(root.path()), CPU_COUNT(&allowed)) << "nothing is told";
+  const auto tell = [&](const auto& siblings_of) {
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+      if (!CPU_ISSET(cpu, &allowed)) continue;
+      const std::string name = "cpu" + std::to_string(cpu);
+      testing::WriteFile(
+          root.File("sys/devices/system/cpu/" + name + "/topology/thread_siblings_list"),
+          siblings_of(cpu) + "\n");
+    }
+  };
+  tell([](int) -> std::string { return "0-1023"; });
+  EXPECT_EQ(AllowedCores(root.path()), 1);
+  tell([](int cpu) { return std::to_string(cpu); });
+  EXPECT_EQ(AllowedCores(root.path()), CPU_COUNT(&allowed));
 }
 
 }  // namespace

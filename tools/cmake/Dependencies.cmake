@@ -15,13 +15,6 @@ endforeach()
 foreach(library TBB fmt spdlog nlohmann_json CLI11 tl-expected)
   find_package(${library} ${minimum_${library}} REQUIRED)
 endforeach()
-# Its target asks for the shared library, built with exceptions; the headers alone do without both.
-find_package(tomlplusplus ${minimum_tomlplusplus} REQUIRED)
-find_path(TOMLPLUSPLUS_INCLUDE_DIR toml++/toml.h REQUIRED)
-add_library(quern_toml INTERFACE)
-target_include_directories(quern_toml SYSTEM INTERFACE ${TOMLPLUSPLUS_INCLUDE_DIR})
-target_compile_definitions(quern_toml INTERFACE TOML_HEADER_ONLY=1 TOML_EXCEPTIONS=0)
-
 find_package(CURL ${minimum_CURL} REQUIRED)
 find_package(OpenSSL ${minimum_openssl} REQUIRED)
 find_package(PkgConfig REQUIRED)
@@ -29,6 +22,13 @@ pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8>=${minimum_PCRE2})
 pkg_check_modules(libedit REQUIRED IMPORTED_TARGET libedit>=${minimum_libedit})
 # Its CMake file would look for what only its push and pull libraries use.
 pkg_check_modules(prometheus REQUIRED IMPORTED_TARGET prometheus-cpp-core>=${minimum_prometheus})
+
+# The headers alone: Debian's library of it throws where they return errors.
+find_package(tomlplusplus ${minimum_tomlplusplus} REQUIRED)
+add_library(quern_tomlplusplus INTERFACE)
+target_include_directories(quern_tomlplusplus SYSTEM INTERFACE
+  $<TARGET_PROPERTY:tomlplusplus::tomlplusplus,INTERFACE_INCLUDE_DIRECTORIES>)
+target_compile_definitions(quern_tomlplusplus INTERFACE TOML_HEADER_ONLY=1 TOML_EXCEPTIONS=0)
 
 find_package(hwy ${minimum_highway} QUIET)
 if(hwy_FOUND)
