@@ -141,6 +141,8 @@ class Parser {
         std::string path;
         Text(*key, *node, &path);
         options.model.set_path((folder_ / path).string());
+      } else if (word == "hub") {
+        Option("hf-repo", *key, *node, &options);
       } else if (word == "aliases") {
         Texts(*key, *node, &options.aliases);
         for (const std::string& alias : options.aliases) {
@@ -153,7 +155,7 @@ class Parser {
       }
     }
     if (!options.model.is_given()) {
-      Fail(name.source(), fmt::format("the model {} has no path", Quoted(name.str())));
+      Fail(name.source(), fmt::format("the model {} has no path and no hub", Quoted(name.str())));
     }
     list_.models.push_back(std::move(options));
   }
@@ -167,8 +169,8 @@ class Parser {
     const bool is_known = word != "model" && word != "help" && word.size() > 1 &&
                           app.get_option_no_throw("--" + word) != nullptr;
     if (!is_known) {
-      return Fail(key.source(), fmt::format("unknown key {}: a model has path, aliases, preload, "
-                                            "and options of quern serve as keys",
+      return Fail(key.source(), fmt::format("unknown key {}: a model has path, hub, aliases, "
+                                            "preload, and options of quern serve as keys",
                                             Quoted(key.str())));
     }
     std::vector<std::string> arguments;

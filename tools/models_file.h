@@ -17,7 +17,7 @@ struct ModelList {
   std::string default_name;  ///< the model or router of requests that name none; empty: the first
 };
 
-/// A section [models.NAME] has `path` (relative to the file's folder) or `hf-repo`, `aliases`,
+/// A section [models.NAME] has `path` (relative to the file's folder) or `hub`, `aliases`,
 /// `preload`, and the long options of `quern serve` for a model; what it does not set is as in
 /// `base`. A section [routers.NAME] has `default`, `fallback` and [[routers.NAME.rules]] with
 /// `model` and conditions (RouteRule); `default` names what answers requests that name no model.

@@ -33,7 +33,7 @@ temp = 0.5
 load = "mmap"
 
 [models.ape]
-hf-repo = "org/repo"
+hub = "org/repo"
 threads = 2
 preload = true
 
@@ -104,15 +104,16 @@ TEST(ModelsFile, ErrorsNameFileAndLine) {
   EXPECT_EQ(ErrorOf("models.a = 1\n"), at(1, "expected a section [models.a]"));
   EXPECT_EQ(ErrorOf("[models.'a b']\npath = 'a'\n"),
             at(1, "'a b' is no name, expected up to 100 visible characters"));
-  EXPECT_EQ(ErrorOf("[models.a]\n"), at(1, "the model 'a' has no path"));
+  EXPECT_EQ(ErrorOf("[models.a]\n"), at(1, "the model 'a' has no path and no hub"));
   EXPECT_EQ(ErrorOf("[models.a]\npath = 5\n"), at(2, "'path' must be a text"));
   EXPECT_EQ(ErrorOf(model + "aliases = 'x'\n"), at(3, "'aliases' must be a list of texts"));
   EXPECT_EQ(ErrorOf(model + "preload = 1\n"), at(3, "'preload' must be true or false"));
   for (const char* key : {"port", "model", "help", "t"}) {
     EXPECT_EQ(
         ErrorOf(model + key + " = 1\n"),
-        at(3, std::string("unknown key '") + key +
-                  "': a model has path, aliases, preload, and options of quern serve as keys"));
+        at(3,
+           std::string("unknown key '") + key +
+               "': a model has path, hub, aliases, preload, and options of quern serve as keys"));
   }
   EXPECT_EQ(ErrorOf(model + "threads = 0\n"), at(3, "--threads: Value 0 not in range 1 to 1024"));
   EXPECT_EQ(ErrorOf(model + "threads = { x = 1 }\n"),
