@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import {spawnSync} from 'node:child_process';
 import {mkdirSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
-import {join} from 'node:path';
+import {basename, join} from 'node:path';
 import {after, test} from 'node:test';
 
 const quern = process.env.QUERN_EXECUTABLE;
@@ -34,12 +34,12 @@ const cases = [
   ['quern key ', ['new'], ['serve']],
   ['quern key new -', ['--rate', '--file'], ['--port']],
   ['quern run --lo', ['--load', '--logit-bias'], ['--log-file']],
-  ['quern run --load ', ['mmap', 'pack'], ['a.gguf', 'run']],
+  ['quern run --load ', ['mmap', 'pack'], ['a.gguf', 'serve']],
   ['quern run -ctk q', ['q8_0'], ['f16']],
   ['quern serve --log-level w', ['warning'], ['debug']],
   ['quern quantize a.gguf b.gguf Q8', ['Q8_0'], ['Q4_0']],
   ['quern run -m ', ['a.gguf', 'models'], ['mmap']],
-  ['quern serve models/', ['models/c.gguf'], ['run']],
+  ['quern serve models/', ['c.gguf'], ['run']],
   ['quern run -f b', ['b.txt'], ['a.gguf']],
   ['quern list --cache-dir ', ['models'], ['a.gguf']],
   ['quern run -n ', [], ['a.gguf', 'b.txt', 'models']],
@@ -48,7 +48,7 @@ const cases = [
 
 function check(offer) {
   for (const [line, wanted, unwanted] of cases) {
-    const words = offer(line).map((word) => word.replace(/\/$/, ''));
+    const words = offer(line).map((word) => basename(word));  // zsh shows no more of a path
     for (const word of wanted) assert.ok(words.includes(word), `'${line}' offers ${words}, not ${word}`);
     for (const word of unwanted) assert.ok(!words.includes(word), `'${line}' offers ${word}`);
   }
@@ -78,18 +78,18 @@ test('fish', {skip: missing('fish')}, () => {
 test('zsh', {skip: missing('zsh')}, () => {
   const path = script('zsh');
   run('zsh', ['-f', '-n', path]);
-  // Listed in a terminal of its own, between two marks.
+  // Listed in a terminal of its own, between its prompt and a mark.
   const offer = (line) => run('zsh', ['-f', '-c', `
     zmodload zsh/zpty
     zpty shell zsh -f -i
     zpty -w shell 'stty columns 200 rows 500; fpath=($PWD $fpath); autoload -U compinit; compinit -u -D'
-    zpty -w shell 'zstyle ":completion:*" list-colors "" ; setopt no_auto_menu no_list_ambiguous no_beep; PS1=; LISTMAX=9999'
-    zpty -w shell 'bindkey "^T" list-choices; print STAR''TED'
-    zpty -r shell out '*STARTED*'
+    zpty -w shell 'zstyle ":completion:*" list-colors "" ; setopt no_auto_menu no_list_ambiguous no_beep; LISTMAX=9999'
+    zpty -w shell 'bindkey "^T" list-choices; PS1="READ""Y "'
+    zpty -r shell out '*READY*'
     zpty -w -n shell "$1"$'\\x14'
-    zpty -w -n shell $'\\x15print EN''DED\\n'
+    zpty -w -n shell $'\\x15print EN""DED\\n'
     zpty -r shell out '*ENDED*'
     print -r -- $out`, 'zsh', line]);
   const controls = /\x1b\[[?0-9;]*[a-zA-Z]/g;
-  check((line) => offer(line).replace(controls, ' ').split(/\s+/).slice(line.split(' ').length));
+  check((line) => offer(line).replace(controls, ' ').split(/\s+/));
 });
