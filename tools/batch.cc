@@ -164,6 +164,7 @@ void AddBatchCommand(Commands& commands) {
       ->add_option(
           "-f,--file", options->input,
           "File of requests, - is stdin: {\"prompt\": TEXT} or {\"messages\": [...]} a line")
+      ->type_name("FILE")
       ->required();
   command
       ->add_option("--parallel", options->n_parallel,

@@ -180,14 +180,17 @@ void AddBenchCommand(Commands& commands) {
       ->check(CLI::Range(1, 10000));
   command->add_flag("--profile", options->profile,
                     "Show where the time of each row goes, measured once more");
-  command->add_option("--trace", options->trace_path,
-                      "Write what every thread did to a file for chrome://tracing or Perfetto");
+  command
+      ->add_option("--trace", options->trace_path,
+                   "Write what every thread did to a file for chrome://tracing or Perfetto")
+      ->type_name("FILE");
   command->add_flag("--turns", options->by_turns,
                     "Measure a row each time that its number, from 0, is a line of stdin, for "
                     "scripts that take turns with something else");
   command
       ->add_option("-o,--output", options->format,
                    "Form of the table: md (default), json, jsonl, csv")
+      ->type_name("FORM")
       ->check(CLI::IsMember({"md", "json", "jsonl", "csv"}));
 }
 

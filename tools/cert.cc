@@ -75,8 +75,10 @@ void AddCertCommand(Commands& commands) {
                       "Host names and IP addresses that clients will use (default: localhost, "
                       "127.0.0.1 and ::1)");
   command->add_option("--cert-file", options->certificate_file, "Where the certificate goes")
+      ->type_name("FILE")
       ->capture_default_str();
   command->add_option("--key-file", options->key_file, "Where its private key goes")
+      ->type_name("FILE")
       ->capture_default_str();
   command->add_option("--days", options->days, "Days that it is good for")
       ->check(CLI::Range(1, kMaxDays))

@@ -120,6 +120,14 @@ int Commands::Run(int argc, const char* const* argv) {
   return result ? AfterOutput(*result) : Fail(result.error().message);
 }
 
+std::vector<std::string> ShortNamesOf(std::string_view long_name) {
+  std::vector<std::string> names;
+  for (const ShortName& known : kShortNames) {
+    if (known.long_name == long_name) names.emplace_back(known.name);
+  }
+  return names;
+}
+
 void AddAllCommands(Commands& commands) {
   AddRunCommand(commands);
   AddChatCommand(commands);
@@ -141,6 +149,8 @@ void AddAllCommands(Commands& commands) {
   AddLogitsCommand(commands);
   AddVerifyCommand(commands);
   AddSynthCommand(commands);
+  AddCompletionCommand(commands);
+  AddManCommand(commands);
 }
 
 }  // namespace quern

@@ -6,6 +6,8 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "gguf/result.h"
 
@@ -31,10 +33,15 @@ class Commands {
   /// Parses the command line and runs the command that it names. Returns the exit code.
   int Run(int argc, const char* const* argv);
 
+  const CLI::App& app() const { return app_; }
+
  private:
   CLI::App app_;
   std::map<const CLI::App*, CommandBody> bodies_;
 };
+
+/// llama.cpp's names of several letters behind one dash for an option: "-np" for "--parallel".
+std::vector<std::string> ShortNamesOf(std::string_view long_name);
 
 /// Every command, in the order of the help.
 void AddAllCommands(Commands& commands);
@@ -59,5 +66,7 @@ void AddKeyCommands(Commands& commands);
 void AddPullCommand(Commands& commands);
 void AddListCommand(Commands& commands);
 void AddRemoveCommand(Commands& commands);
+void AddCompletionCommand(Commands& commands);
+void AddManCommand(Commands& commands);
 
 }  // namespace quern

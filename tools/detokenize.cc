@@ -86,7 +86,8 @@ void AddDetokenizeCommand(Commands& commands) {
   options->model.AddNamedTo(command);
   command->add_option("IDS", options->words,
                       "Token ids, after the model's path if one is given here");
-  command->add_option("-f,--file", options->file, "File with the ids; - is stdin, the default");
+  command->add_option("-f,--file", options->file, "File with the ids; - is stdin, the default")
+      ->type_name("FILE");
   command->add_flag("--special", options->special, "Show control tokens too");
   command->add_flag("--json", options->json,
                     "Print the text as JSON, with U+FFFD for bytes that are not UTF-8");

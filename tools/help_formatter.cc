@@ -4,14 +4,19 @@
 
 namespace quern {
 
-std::string HelpFormatter::make_option_opts(const CLI::Option* option) const {
-  if (option->get_type_size() == 0 || option->get_positional()) return "";
+std::string ValueWord(const CLI::Option& option) {
+  if (option.get_type_size() == 0) return "";
   // "INT:INT in [1 - 1024]": what a check adds stands behind a colon.
-  const std::string full = option->get_type_name();
+  const std::string full = option.get_type_name();
   const std::string type = full.substr(0, full.find(':'));
-  if (type == "INT" || type == "UINT") return " N";
-  if (type == "FLOAT") return " X";
-  return type == "ENUM" ? " TYPE" : " " + type;
+  if (type == "INT" || type == "UINT") return "N";
+  if (type == "FLOAT") return "X";
+  return type == "ENUM" ? "TYPE" : type;
+}
+
+std::string HelpFormatter::make_option_opts(const CLI::Option* option) const {
+  const std::string word = option->get_positional() ? "" : ValueWord(*option);
+  return word.empty() ? "" : " " + word;
 }
 
 std::string HelpFormatter::make_option_desc(const CLI::Option* option) const {

@@ -7,6 +7,9 @@
 
 namespace quern {
 
+/// The word that stands for the value of an option: "N", "TEXT", "FILE"; empty for a flag.
+std::string ValueWord(const CLI::Option& option);
+
 class HelpFormatter : public CLI::Formatter {
  public:
   /// " N", " TEXT" behind an option's names; nothing behind a flag or a positional argument.

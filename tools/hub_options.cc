@@ -30,6 +30,7 @@ void AddCacheOption(CLI::App* command, std::string* folder) {
       ->add_option("--cache-dir", *folder,
                    "Folder of downloaded models (default: QUERN_CACHE, XDG_CACHE_HOME/quern or "
                    "~/.cache/quern)")
+      ->type_name("FOLDER")
       ->group(kGroup);
 }
 

@@ -346,6 +346,7 @@ void AddInstallServiceCommand(Commands& commands) {
   command
       ->add_option("-o,--output", options->output,
                    "Where the unit is written: a folder or file; -: stdout")
+      ->type_name("FILE")
       ->capture_default_str();
   command->add_flag("--print", options->print, "Write the unit to stdout");
   command->add_flag("--force", options->force, "Replace the unit that is there");

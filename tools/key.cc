@@ -47,6 +47,7 @@ void AddKeyCommands(Commands& commands) {
       [options] { return NewKey(*options); }, group);
   command->add_option("NAME", options->name, "Whose key it is, for logs and limits")->required();
   command->add_option("-f,--file", options->file, "File of keys; it is made if there is none")
+      ->type_name("FILE")
       ->capture_default_str();
   command->add_option("--rate", options->rate,
                       "Most requests of the key, such as 60/min, 10/s, 500/h or 9000/day");

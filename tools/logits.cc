@@ -53,6 +53,7 @@ void AddLogitsCommand(Commands& commands) {
   options->validation.AddTo(command);
   options->tokens.AddTo(command);
   command->add_option("-o,--output", options->out, "File: float32 [positions, vocabulary]")
+      ->type_name("FILE")
       ->required();
 }
 

@@ -10,7 +10,8 @@ void ModelArgument::AddTo(CLI::App* command) { Add(command, "MODEL,-m,--model");
 void ModelArgument::AddNamedTo(CLI::App* command) { Add(command, "-m,--model"); }
 
 void ModelArgument::Add(CLI::App* command, const std::string& names) {
-  command->add_option(names, path_, "GGUF file of the model (default: the built-in demo model)");
+  command->add_option(names, path_, "GGUF file of the model (default: the built-in demo model)")
+      ->type_name("MODEL");
   hub_.AddWithNameTo(command);
 }
 

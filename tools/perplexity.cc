@@ -104,13 +104,17 @@ void AddPerplexityCommand(Commands& commands) {
                    "llama-perplexity does",
                    [options] { return MeasurePerplexity(*options); });
   options->validation.AddTo(command);
-  command->add_option("-f,--file", options->text_file, "The text; - is stdin")->required();
+  command->add_option("-f,--file", options->text_file, "The text; - is stdin")
+      ->type_name("FILE")
+      ->required();
   command->add_option("-c,--ctx-size", options->n_ctx, "Tokens of a chunk")
       ->check(CLI::Range(4, 1 << 24))
       ->capture_default_str();
   command->add_option("--chunks", options->n_chunks, "Chunks to run (default: all)");
-  command->add_option("--kl-divergence-base", options->kld_base,
-                      "Write the log-probabilities for verify and llama-perplexity");
+  command
+      ->add_option("--kl-divergence-base", options->kld_base,
+                   "Write the log-probabilities for verify and llama-perplexity")
+      ->type_name("FILE");
   command->add_flag("--json", options->json, "Print the result as JSON");
 }
 

@@ -1,10 +1,12 @@
 // `quern quantize`: writes a model with other tensor types.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "gguf/printable.h"
 #include "runtime/cpu_limits.h"
@@ -26,12 +28,10 @@ struct QuantizeArguments {
   int threads = 0;
 };
 
-std::string RecipeNames() {
-  std::string names;
-  for (const QuantizationRecipe& recipe : QuantizationRecipes()) {
-    names += fmt::format("{}{}", names.empty() ? "" : ", ", recipe.name);
-  }
-  return names + " (Q4_K is Q4_K_S, Q5_K is Q5_K_S)";
+std::vector<std::string> RecipeNames() {
+  std::vector<std::string> names;
+  for (const QuantizationRecipe& recipe : QuantizationRecipes()) names.emplace_back(recipe.name);
+  return names;
 }
 
 void PrintSummary(const QuantizeSummary& summary, double seconds) {
@@ -98,10 +98,19 @@ void AddQuantizeCommand(Commands& commands) {
   auto arguments = std::make_shared<QuantizeArguments>();
   CLI::App* command = commands.Add("quantize", "Write a model with other tensor types",
                                    [arguments] { return Quantize(*arguments); });
-  command->add_option("IN", arguments->input, "GGUF file to read (any type that runs)")->required();
-  command->add_option("OUT", arguments->output, "GGUF file to write; replaced if it exists")
+  command->add_option("IN", arguments->input, "GGUF file to read (any type that runs)")
+      ->type_name("MODEL")
       ->required();
-  command->add_option("TYPE", arguments->type, RecipeNames())->required();
+  command->add_option("OUT", arguments->output, "GGUF file to write; replaced if it exists")
+      ->type_name("MODEL")
+      ->required();
+  const std::vector<std::string> recipes = RecipeNames();
+  command
+      ->add_option("TYPE", arguments->type,
+                   fmt::format("{} (Q4_K is Q4_K_S, Q5_K is Q5_K_S)", fmt::join(recipes, ", ")))
+      // For completion alone: what else TYPE may be, and how it is refused, the recipes know.
+      ->check(CLI::Validator(fmt::format("{{{}}}", fmt::join(recipes, ","))))
+      ->required();
   command->add_flag("--pure", arguments->pure, "Every matrix in TYPE, none finer");
   AddThreadsOption(command, &arguments->threads);
   command->add_flag("--json", arguments->json, "Print the summary as JSON");

@@ -120,6 +120,7 @@ void AddRunCommand(Commands& commands) {
   command
       ->add_option("-f,--file", options->file,
                    "File with the prompt, - is stdin; its last line end is dropped")
+      ->type_name("FILE")
       ->excludes(options->prompt_option);
   options->generation.AddTo(command);
   command->add_flag("--ignore-eos", options->ignore_eos,

@@ -97,18 +97,23 @@ void ServeOptions::AddTo(CLI::App* command) {
                    "Key that clients must send; may be given again, or be several with commas "
                    "between")
       ->delimiter(',');
-  command->add_option("--api-key-file", http.api_key_file,
-                      "File of keys, one a line, as `quern key new` writes them or plain; # begins "
-                      "a comment. Read again at SIGHUP");
+  command
+      ->add_option("--api-key-file", http.api_key_file,
+                   "File of keys, one a line, as `quern key new` writes them or plain; # begins "
+                   "a comment. Read again at SIGHUP")
+      ->type_name("FILE");
   command->add_option(
       "--rate-limit", rate_limit,
       "Most POST requests of a key, or of an address where no keys are asked for, "
       "such as 60/min or 10/s; none: no limit (default: 60/min where other machines "
       "reach the server)");
-  CLI::Option* certificate = command->add_option(
-      "--ssl-cert-file", tls.certificate,
-      "Speak TLS with this certificate, in PEM format (`quern cert` makes one)");
-  CLI::Option* key = command->add_option("--ssl-key-file", tls.key, "Its private key");
+  CLI::Option* certificate =
+      command
+          ->add_option("--ssl-cert-file", tls.certificate,
+                       "Speak TLS with this certificate, in PEM format (`quern cert` makes one)")
+          ->type_name("FILE");
+  CLI::Option* key =
+      command->add_option("--ssl-key-file", tls.key, "Its private key")->type_name("FILE");
   certificate->needs(key);
   key->needs(certificate);
   command->add_flag("--insecure", http.insecure,
@@ -150,7 +155,8 @@ void ServeOptions::AddTo(CLI::App* command) {
             name, [] {}, "")
         ->group("");
   }
-  command->add_option("--log-file", log.file, "File that the log is appended to (default: stderr)");
+  command->add_option("--log-file", log.file, "File that the log is appended to (default: stderr)")
+      ->type_name("FILE");
   AddChoice(command, "--log-format", &log.format,
             {{"text", LogFormat::kText}, {"json", LogFormat::kJson}},
             "Lines of the log: text (default) or json");
@@ -160,9 +166,12 @@ void ServeOptions::AddTo(CLI::App* command) {
              {"warning", LogLevel::kWarning},
              {"error", LogLevel::kError}},
             "Least of what is logged: debug, info (default), warning or error");
-  CLI::Option* audit_log = command->add_option(
-      "--audit-log", audit.file,
-      "File of JSON lines that tell of each request who asked, and a SHA-256 of what");
+  CLI::Option* audit_log =
+      command
+          ->add_option(
+              "--audit-log", audit.file,
+              "File of JSON lines that tell of each request who asked, and a SHA-256 of what")
+          ->type_name("FILE");
   command->add_flag("--audit-content", audit.with_content, "Put the prompts themselves there too")
       ->needs(audit_log);
   command

@@ -80,7 +80,9 @@ void ChatTemplateOptions::AddTo(CLI::App* command) {
                ? "'" + value + "' prints no message, expected the text of a Jinja template"
                : std::string();
   });
-  command->add_option("--chat-template-file", path_, "File with such a template")->excludes(text);
+  command->add_option("--chat-template-file", path_, "File with such a template")
+      ->type_name("FILE")
+      ->excludes(text);
 }
 
 Result<std::optional<std::string>> ChatTemplateOptions::Source() const {

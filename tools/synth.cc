@@ -105,11 +105,13 @@ void AddSynthCommand(Commands& commands) {
   CLI::App* command =
       commands.Add("synth", "Write a Llama model of chosen shapes with random weights",
                    [options] { return Synth(*options); });
-  command->add_option("OUT", options->out, "GGUF file to write")->required();
+  command->add_option("OUT", options->out, "GGUF file to write")->type_name("MODEL")->required();
   command->add_option("--preset", options->preset,
                       "Shapes and types of a release: llama-3.1-8b, llama-3.2-1b or llama-3.2-3b");
-  command->add_option("--vocab", options->vocabulary,
-                      "GGUF file whose tokenizer is copied (default: a generated one)");
+  command
+      ->add_option("--vocab", options->vocabulary,
+                   "GGUF file whose tokenizer is copied (default: a generated one)")
+      ->type_name("MODEL");
   command->add_option("--type", options->type, "Type of all matrices, or the mix Q4_K_M")
       ->capture_default_str();
   command->add_option("--seed", options->seed, "Seed of the weights")->capture_default_str();

@@ -100,6 +100,7 @@ void AddTokenizeCommand(Commands& commands) {
   options->model.AddTo(command);
   options->text_option = command->add_option("-p,--prompt", options->text, "The text");
   command->add_option("-f,--file", options->file, "File with the text; - is stdin, the default")
+      ->type_name("FILE")
       ->excludes(options->text_option);
   command->add_flag("--no-bos", options->no_bos, "Add neither BOS nor EOS");
   command->add_flag("--parse-special", options->parse_special,

@@ -31,6 +31,7 @@ Result<ValidationModel> ValidationOptions::Load(size_t n_ctx) const {
 void TokensOptions::AddTo(CLI::App* command) {
   CLI::Option* list = command->add_option("--tokens", list_, "Token ids: 1,2,3");
   command->add_option("--tokens-file", file_, "File of token ids, apart by commas or white space")
+      ->type_name("FILE")
       ->excludes(list);
 }
 

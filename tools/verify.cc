@@ -182,6 +182,7 @@ void AddVerifyCommand(Commands& commands) {
       ->add_option("--reference", options->reference,
                    ".npy of logits, float32 [positions, vocabulary], with its tokens in "
                    "FILE.tokens or given; or a file of llama-perplexity --kl-divergence-base")
+      ->type_name("FILE")
       ->required();
   options->tokens.AddTo(command);
   command->add_option("--max-mean-kl", options->max_mean_kl, "Fail above this mean KL divergence");
