@@ -232,6 +232,7 @@ void Answering::Complete(ApiKind kind, const std::shared_ptr<Exchange>& exchange
   }
   const bool stream = api.stream;
   const size_t n = api.n;
+  exchange->NoteSubmit(info_.id);
   Result<std::unique_ptr<Generation>> generation =
       Generation::Start(inference_, std::move(requests));
   if (!generation) return ReplyError(response, generation.error());
@@ -276,6 +277,7 @@ void Answering::Embed(const std::shared_ptr<Exchange>& exchange, const httplib::
       return ReplyError(response, Refusal(status.error(), embed.prompt.size(), info_.n_ctx));
     }
   }
+  exchange->NoteSubmit(info_.id);
   Result<std::unique_ptr<Generation>> generation =
       Generation::Start(inference_, std::move(requests));
   if (!generation) return ReplyError(response, generation.error());

@@ -30,6 +30,7 @@ using ExchangePtr = std::shared_ptr<Exchange>;
 using Handled = httplib::Server::HandlerResponse;
 
 constexpr const char* kRequestIdHeader = "X-Request-Id";
+constexpr const char* kTraceparentHeader = "traceparent";
 
 /// What the endpoints are called in the metrics.
 std::vector<std::string> Paths() {
@@ -54,10 +55,11 @@ RequestOutcome OutcomeOf(int status) {
 }  // namespace
 
 struct HttpServer::Impl {
-  Impl(HttpServerOptions options_in, RequestLog* log_in, AuditLog* audit_in)
+  Impl(HttpServerOptions options_in, RequestLog* log_in, AuditLog* audit_in, Tracer* tracer_in)
       : options(std::move(options_in)),
         log(log_in),
         audit(audit_in),
+        tracer(tracer_in),
         metrics(options.answering.version, Paths()),
         quotas(options.rate_limit),
         server(options.limits) {}
@@ -84,6 +86,8 @@ struct HttpServer::Impl {
   /// A handler that has a model, or answers that it is being loaded.
   Handler WithModel(ModelHandler handler);
   ExchangePtr NewExchange(const Request& request, Response& response);
+  /// Begins the exchange's span and names it in the response, where requests are traced.
+  void Trace(Exchange& exchange, const Request& request, Response& response);
   /// Answers what gets no further: preflights, and requests that access control or CORS refuse.
   bool Intercept(const Request& request, Response& response);
   void Report(const RequestRecord& record);
@@ -92,6 +96,7 @@ struct HttpServer::Impl {
   HttpServerOptions options;
   RequestLog* log;
   AuditLog* audit;
+  Tracer* tracer;
   std::atomic<uint64_t> n_audit_lost_told{0};
   Metrics metrics;
   Quotas quotas;
@@ -105,8 +110,8 @@ struct HttpServer::Impl {
   std::atomic<Answering*> ready{nullptr};       ///< null while the model is being loaded
 };
 
-HttpServer::HttpServer(HttpServerOptions options, RequestLog* log, AuditLog* audit)
-    : impl_(std::make_unique<Impl>(std::move(options), log, audit)) {
+HttpServer::HttpServer(HttpServerOptions options, RequestLog* log, AuditLog* audit, Tracer* tracer)
+    : impl_(std::make_unique<Impl>(std::move(options), log, audit, tracer)) {
   impl_->options.answering.audit_prompts = audit != nullptr;
   impl_->AddRoutes();
   impl_->AddModelRoutes();
@@ -249,7 +254,28 @@ ExchangePtr HttpServer::Impl::NewExchange(const Request& request, Response& resp
   exchange->record.method = request.method;
   exchange->record.path = request.path;
   exchange->record.status = response.status;
+  if (tracer != nullptr) Trace(*exchange, request, response);
   return exchange;
+}
+
+void HttpServer::Impl::Trace(Exchange& exchange, const Request& request, Response& response) {
+  // Headers that are there twice are no valid ones; those of a list may come in several lines.
+  const bool is_one = request.get_header_value_count(kTraceparentHeader) == 1;
+  std::string state = request.get_header_value("tracestate");
+  for (size_t i = 1; i < request.get_header_value_count("tracestate"); ++i) {
+    state += ',' + request.get_header_value("tracestate", "", i);
+  }
+  exchange.span =
+      tracer->Begin({.method = request.method,
+                     .path = request.path,
+                     .remote = request.remote_addr,
+                     .is_known_path = allowed_methods.contains(request.path),
+                     .is_tls = tls != nullptr,
+                     .traceparent = is_one ? request.get_header_value(kTraceparentHeader) : "",
+                     .tracestate = std::move(state)});
+  if (exchange.span == nullptr) return;
+  exchange.record.trace_id = exchange.span->trace_id();
+  response.set_header(kTraceparentHeader, exchange.span->traceparent());
 }
 
 /// Questions of monitors, which are GETs, are free.

@@ -16,6 +16,7 @@
 #include "server/metrics.h"
 #include "server/request_log.h"
 #include "server/tls.h"
+#include "server/tracer.h"
 
 namespace quern {
 
@@ -35,8 +36,9 @@ struct HttpServerOptions {
 
 class HttpServer {
  public:
-  /// `log` and `audit` may be null; else they outlive the server.
-  HttpServer(HttpServerOptions options, RequestLog* log, AuditLog* audit = nullptr);
+  /// `log`, `audit` and `tracer` may be null; else they outlive the server.
+  HttpServer(HttpServerOptions options, RequestLog* log, AuditLog* audit = nullptr,
+             Tracer* tracer = nullptr);
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;

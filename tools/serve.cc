@@ -15,6 +15,7 @@
 #include "server/inference_thread.h"
 #include "server/process_memory.h"
 #include "server/request_log.h"
+#include "server/tracer.h"
 #include "tools/commands.h"
 #include "tools/format_number.h"
 #include "tools/load_model.h"
@@ -36,9 +37,14 @@ class Serving {
 
  public:
   /// `watchdog`: interval in which the service manager wants to hear; zero: it does not.
-  Serving(ServeOptions& options, RequestLog& log, AuditLog* audit, const ServiceNotifier& notifier,
-          std::chrono::microseconds watchdog)
-      : options_(options), log_(log), audit_(audit), notifier_(notifier), watchdog_(watchdog) {}
+  Serving(ServeOptions& options, RequestLog& log, AuditLog* audit, Tracer* tracer,
+          const ServiceNotifier& notifier, std::chrono::microseconds watchdog)
+      : options_(options),
+        log_(log),
+        audit_(audit),
+        tracer_(tracer),
+        notifier_(notifier),
+        watchdog_(watchdog) {}
   ~Serving() {
     if (!accepting_.joinable()) return;
     server_->Stop(std::chrono::seconds(0));
@@ -58,7 +64,7 @@ class Serving {
     Result<MemoryPlan> plan = options_.FitMemory(*file, *hparams, ReadProcessMemory().available);
     if (!plan) return Propagate(plan);
 
-    server_ = std::make_unique<HttpServer>(options_.http, &log_, audit_);
+    server_ = std::make_unique<HttpServer>(options_.http, &log_, audit_, tracer_);
     Result<int> port = server_->Bind();
     if (!port) return Propagate(port);
     // A terminal that closes sends it too, and should end what has nothing to reload.
@@ -170,6 +176,7 @@ class Serving {
   ServeOptions& options_;
   RequestLog& log_;
   AuditLog* audit_;
+  Tracer* tracer_;
   const ServiceNotifier& notifier_;
   std::chrono::microseconds watchdog_;
   int percent_loaded_ = -1;
@@ -187,11 +194,13 @@ Result<int> Serve(ServeOptions& options) {
     if (!opened) return Propagate(opened);
     audit = *std::move(opened);
   }
+  Result<std::unique_ptr<Tracer>> tracer = Tracer::Create(options.tracing, log->get());
+  if (!tracer) return Propagate(tracer);
   Result<std::unique_ptr<ServiceNotifier>> notifier = ServiceNotifier::FromEnvironment();
   if (!notifier) return Propagate(notifier);
   Result<std::chrono::microseconds> watchdog = WatchdogInterval();
   if (!watchdog) return Propagate(watchdog);
-  return Serving(options, **log, audit.get(), **notifier, *watchdog).Run();
+  return Serving(options, **log, audit.get(), tracer->get(), **notifier, *watchdog).Run();
 }
 
 }  // namespace
@@ -201,6 +210,7 @@ void AddServeCommand(Commands& commands) {
   CLI::App* command = commands.Add("serve", "Serve a model over HTTP, with OpenAI's interface",
                                    [options]() -> Result<int> { return Serve(*options); });
   options->http.answering.version = QUERN_VERSION;
+  options->tracing.version = QUERN_VERSION;
   options->AddTo(command);
 }
 

@@ -9,6 +9,7 @@
 #include "runtime/engine.h"
 #include "server/http_server.h"
 #include "server/request_log.h"
+#include "server/tracer.h"
 #include "tools/memory_plan.h"
 #include "tools/model_argument.h"
 #include "tools/sampling_options.h"
@@ -22,7 +23,8 @@ struct ServeOptions {
   HttpServerOptions http;
   EngineOptions engine;  ///< its context and cache are still to be fitted to model and memory
   RequestLogOptions log;
-  AuditLog::Options audit;               ///< without a file there is none
+  AuditLog::Options audit;  ///< without a file there is none
+  TracerOptions tracing;
   LoadMode load_mode = LoadMode::kPack;  ///< it pays for all but the first answers
   std::optional<size_t> n_ctx;
   size_t max_queue = 64;
