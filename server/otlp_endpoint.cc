@@ -54,4 +54,12 @@ Result<std::string> TracesUrl(const std::string& option) {
   return std::string();
 }
 
+std::string HostOfUrl(const std::string& url) {
+  std::string host = url.substr(url.find("://") + 3);
+  host.resize(std::min(host.find_first_of("/?#"), host.size()));
+  host.erase(0, host.rfind('@') + 1);
+  if (host.starts_with('[')) return host.substr(1, host.find(']') - 1);
+  return host.substr(0, host.find(':'));
+}
+
 }  // namespace quern

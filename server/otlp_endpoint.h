@@ -13,4 +13,7 @@ namespace quern {
 /// --otlp-endpoint.
 Result<std::string> TracesUrl(const std::string& option);
 
+/// The host in such a URL, without a port and brackets.
+std::string HostOfUrl(const std::string& url);
+
 }  // namespace quern

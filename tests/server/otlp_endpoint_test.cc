@@ -51,5 +51,12 @@ TEST(OtlpEndpoint, SaysWhoNamesNoUrl) {
   EXPECT_THAT(Url(), HasSubstr("error: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'nowhere'"));
 }
 
+TEST(OtlpEndpoint, HasAHost) {
+  EXPECT_EQ(HostOfUrl("http://127.0.0.1:4318/v1/traces"), "127.0.0.1");
+  EXPECT_EQ(HostOfUrl("https://collector.example"), "collector.example");
+  EXPECT_EQ(HostOfUrl("http://[::1]:4318?a=b"), "::1");
+  EXPECT_EQ(HostOfUrl("http://user:word@host:1/a@b"), "host");
+}
+
 }  // namespace
 }  // namespace quern
