@@ -233,6 +233,7 @@ void Complete(ApiKind kind, ModelLease lease, const AnsweringOptions& options,
   }
   const bool stream = api.stream;
   const size_t n = api.n;
+  exchange->NoteSubmit();
   Result<std::unique_ptr<Generation>> generation =
       Generation::Start(&inference, std::move(requests));
   if (!generation) return ReplyError(response, generation.error());
@@ -279,6 +280,7 @@ void Embed(ModelLease lease, const AnsweringOptions& options,
       return ReplyError(response, Refusal(status.error(), embed.prompt.size(), info.n_ctx));
     }
   }
+  exchange->NoteSubmit();
   Result<std::unique_ptr<Generation>> generation =
       Generation::Start(&inference, std::move(requests));
   if (!generation) return ReplyError(response, generation.error());

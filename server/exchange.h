@@ -1,4 +1,4 @@
-// One HTTP request and its answer, from the server's side: how it goes, for metrics and the log.
+// One HTTP request and its answer, from the server's side: how it goes, for metrics, log and trace.
 #pragma once
 
 #include <chrono>
@@ -10,6 +10,7 @@
 #include "server/answer.h"
 #include "server/quotas.h"
 #include "server/request_record.h"
+#include "server/tracer.h"
 
 namespace quern {
 
@@ -24,6 +25,7 @@ class Exchange {
   ~Exchange() {
     if (ticket != nullptr) ticket->Spend(record.prompt_tokens + record.generated_tokens);
     record.seconds = Seconds();
+    if (span != nullptr) span->End(record);
     report_(record);
   }
   Exchange(const Exchange&) = delete;
@@ -31,6 +33,9 @@ class Exchange {
 
   /// Since the request came.
   double Seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
+
+  /// It is about to be handed to the line.
+  void NoteSubmit() { record.submit_seconds = Seconds(); }
 
   /// The first token of an answer has come.
   void NoteToken() {
@@ -48,6 +53,7 @@ class Exchange {
 
   RequestRecord record;
   std::unique_ptr<Quotas::Ticket> ticket;  ///< of the caller, where requests are counted
+  std::unique_ptr<RequestSpan> span;       ///< where it is traced
 
  private:
   std::function<void(const RequestRecord&)> report_;

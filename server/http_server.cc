@@ -34,6 +34,7 @@ using Handled = httplib::Server::HandlerResponse;
 constexpr const char* kRequestIdHeader = "X-Request-Id";
 constexpr const char* kModelHeader = "X-Quern-Model";
 constexpr const char* kRouteHeader = "X-Quern-Route";
+constexpr const char* kTraceparentHeader = "traceparent";
 
 const ApiKey* FindKey(const AccessControl& access, const Request& request) {
   return access.Find(request.get_header_value("Authorization"),
@@ -50,12 +51,13 @@ RequestOutcome OutcomeOf(int status) {
 
 struct HttpServer::Impl {
   Impl(HttpServerOptions options_in, ModelPool* models_in, Metrics* metrics_in, RequestLog* log_in,
-       AuditLog* audit_in)
+       AuditLog* audit_in, Tracer* tracer_in)
       : options(std::move(options_in)),
         models(models_in),
         metrics(metrics_in),
         log(log_in),
         audit(audit_in),
+        tracer(tracer_in),
         quotas(options.rate_limit),
         server(options.limits) {}
 
@@ -91,6 +93,8 @@ struct HttpServer::Impl {
   Handler Managing(std::optional<HttpError> (ModelPool::*act)(std::string_view));
   std::shared_ptr<const Routers> CurrentRouters() const;
   ExchangePtr NewExchange(const Request& request, Response& response);
+  /// Begins the exchange's span and names it in the response, where requests are traced.
+  void Trace(Exchange& exchange, const Request& request, Response& response);
   /// Answers what gets no further: preflights, and requests that access control or CORS refuse.
   bool Intercept(const Request& request, Response& response);
   void Report(const RequestRecord& record);
@@ -101,6 +105,7 @@ struct HttpServer::Impl {
   Metrics* metrics;
   RequestLog* log;
   AuditLog* audit;
+  Tracer* tracer;
   std::atomic<uint64_t> n_audit_lost_told{0};
   Quotas quotas;
   std::unique_ptr<TlsServer> tls;  ///< from Bind on, where it is spoken
@@ -113,8 +118,8 @@ struct HttpServer::Impl {
 };
 
 HttpServer::HttpServer(HttpServerOptions options, ModelPool* models, Metrics* metrics,
-                       RequestLog* log, AuditLog* audit)
-    : impl_(std::make_unique<Impl>(std::move(options), models, metrics, log, audit)) {
+                       RequestLog* log, AuditLog* audit, Tracer* tracer)
+    : impl_(std::make_unique<Impl>(std::move(options), models, metrics, log, audit, tracer)) {
   impl_->options.answering.audit_prompts = audit != nullptr;
   impl_->AddRoutes();
   impl_->AddModelRoutes();
@@ -258,7 +263,28 @@ ExchangePtr HttpServer::Impl::NewExchange(const Request& request, Response& resp
   exchange->record.method = request.method;
   exchange->record.path = request.path;
   exchange->record.status = response.status;
+  if (tracer != nullptr) Trace(*exchange, request, response);
   return exchange;
+}
+
+void HttpServer::Impl::Trace(Exchange& exchange, const Request& request, Response& response) {
+  // Headers that are there twice are no valid ones; those of a list may come in several lines.
+  const bool is_one = request.get_header_value_count(kTraceparentHeader) == 1;
+  std::string state = request.get_header_value("tracestate");
+  for (size_t i = 1; i < request.get_header_value_count("tracestate"); ++i) {
+    state += ',' + request.get_header_value("tracestate", "", i);
+  }
+  exchange.span =
+      tracer->Begin({.method = request.method,
+                     .path = request.path,
+                     .remote = request.remote_addr,
+                     .is_known_path = allowed_methods.contains(request.path),
+                     .is_tls = tls != nullptr,
+                     .traceparent = is_one ? request.get_header_value(kTraceparentHeader) : "",
+                     .tracestate = std::move(state)});
+  if (exchange.span == nullptr) return;
+  exchange.record.trace_id = exchange.span->trace_id();
+  response.set_header(kTraceparentHeader, exchange.span->traceparent());
 }
 
 /// Questions of monitors, which are GETs, are free.

@@ -17,6 +17,7 @@
 #include "server/request_log.h"
 #include "server/router.h"
 #include "server/tls.h"
+#include "server/tracer.h"
 
 namespace quern {
 
@@ -36,9 +37,9 @@ struct HttpServerOptions {
 
 class HttpServer {
  public:
-  /// `log` and `audit` may be null; all that are given outlive the server.
+  /// `log`, `audit` and `tracer` may be null; all that are given outlive the server.
   HttpServer(HttpServerOptions options, ModelPool* models, Metrics* metrics, RequestLog* log,
-             AuditLog* audit = nullptr);
+             AuditLog* audit = nullptr, Tracer* tracer = nullptr);
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;

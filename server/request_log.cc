@@ -137,6 +137,7 @@ Result<std::unique_ptr<RequestLog>> RequestLog::Open(const RequestLogOptions& op
 Json RequestFields(const RequestRecord& record) {
   Json fields = {{"id", record.id}, {"remote", record.remote}};
   if (!record.key.empty()) fields["key"] = record.key;
+  if (!record.trace_id.empty()) fields["trace_id"] = record.trace_id;
   fields["method"] = record.method;
   fields["path"] = record.path;
   if (!record.model.empty()) fields["model"] = record.model;

@@ -16,7 +16,8 @@ enum class RequestOutcome : uint8_t {
 };
 
 struct RequestRecord {
-  std::string id;  ///< as in X-Request-Id
+  std::string id;        ///< as in X-Request-Id
+  std::string trace_id;  ///< of its span; empty: none
   std::string remote;
   std::string key;  ///< the name of the API key that let it in; empty: none was asked for
   std::string method;
@@ -35,7 +36,8 @@ struct RequestRecord {
   size_t cached_tokens = 0;
   size_t generated_tokens = 0;
   size_t longest_tokens = 0;       ///< of one prompt with its answer
-  double queue_seconds = 0;        ///< from its arrival to its first step
+  double submit_seconds = 0;       ///< from its arrival until it stood in the line
+  double queue_seconds = 0;        ///< from then to its first step
   double first_token_seconds = 0;  ///< from its arrival to its first token
   double prefill_seconds = 0;
   double decode_seconds = 0;

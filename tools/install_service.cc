@@ -15,7 +15,9 @@
 #include <vector>
 
 #include "gguf/split_name.h"
+#include "server/access_control.h"
 #include "server/http_server.h"
+#include "server/otlp_endpoint.h"
 #include "server/process_memory.h"
 #include "tools/commands.h"
 #include "tools/file_access.h"
@@ -262,6 +264,11 @@ Result<ServiceUnit> MakeUnit(InstallOptions& options) {
     }
   }
   unit.host = serve.http.host;
+  if (!serve.tracing.endpoint.empty()) {
+    Result<std::string> url = TracesUrl(serve.tracing.endpoint);
+    if (!url) return Propagate(url);
+    unit.calls_out = !IsLoopback(HostOfUrl(*url));
+  }
   unit.has_logs = options.Given("--audit-log") != nullptr;
   unit.has_low_port = serve.http.port > 0 && serve.http.port < kFirstFreePort;
   unit.memory_max = MemoryMaxFor(served->memory_bytes);

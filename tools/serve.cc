@@ -16,6 +16,7 @@
 #include "server/model_pool.h"
 #include "server/process_memory.h"
 #include "server/request_log.h"
+#include "server/tracer.h"
 #include "tools/commands.h"
 #include "tools/format_number.h"
 #include "tools/load_model.h"
@@ -38,11 +39,12 @@ class Serving {
 
  public:
   /// `watchdog`: interval in which the service manager wants to hear; zero: it does not.
-  Serving(ServeOptions& options, RequestLog& log, AuditLog* audit, const ServiceNotifier& notifier,
-          std::chrono::microseconds watchdog)
+  Serving(ServeOptions& options, RequestLog& log, AuditLog* audit, Tracer* tracer,
+          const ServiceNotifier& notifier, std::chrono::microseconds watchdog)
       : options_(options),
         log_(log),
         audit_(audit),
+        tracer_(tracer),
         notifier_(notifier),
         watchdog_(watchdog),
         metrics_(options.http.answering.version),
@@ -137,7 +139,8 @@ class Serving {
     if (several) pool.load_wait = std::chrono::seconds(options_.load_wait_seconds);
     if (Status status = pool_.Configure(pool, std::move(served)); !status) return Propagate(status);
     if (server_ == nullptr) {
-      server_ = std::make_unique<HttpServer>(options_.http, &pool_, &metrics_, &log_, audit_);
+      server_ =
+          std::make_unique<HttpServer>(options_.http, &pool_, &metrics_, &log_, audit_, tracer_);
     }
     server_->SetRouters(*std::move(routers));
     return planned;
@@ -227,6 +230,7 @@ class Serving {
   ServeOptions& options_;
   RequestLog& log_;
   AuditLog* audit_;
+  Tracer* tracer_;
   const ServiceNotifier& notifier_;
   std::chrono::microseconds watchdog_;
   uint64_t memory_bytes_ = 0;  ///< of models that are loaded together
@@ -248,11 +252,13 @@ Result<int> Serve(ServeOptions& options) {
     if (!opened) return Propagate(opened);
     audit = *std::move(opened);
   }
+  Result<std::unique_ptr<Tracer>> tracer = Tracer::Create(options.tracing, log->get());
+  if (!tracer) return Propagate(tracer);
   Result<std::unique_ptr<ServiceNotifier>> notifier = ServiceNotifier::FromEnvironment();
   if (!notifier) return Propagate(notifier);
   Result<std::chrono::microseconds> watchdog = WatchdogInterval();
   if (!watchdog) return Propagate(watchdog);
-  return Serving(options, **log, audit.get(), **notifier, *watchdog).Run();
+  return Serving(options, **log, audit.get(), tracer->get(), **notifier, *watchdog).Run();
 }
 
 }  // namespace
@@ -262,6 +268,7 @@ void AddServeCommand(Commands& commands) {
   CLI::App* command = commands.Add("serve", "Serve a model over HTTP, with OpenAI's interface",
                                    [options]() -> Result<int> { return Serve(*options); });
   options->http.answering.version = QUERN_VERSION;
+  options->tracing.version = QUERN_VERSION;
   options->AddTo(command);
 }
 

@@ -185,6 +185,11 @@ void ServeOptions::AddTo(CLI::App* command) {
       ->needs(audit_log)
       ->check(CLI::Range(size_t{1}, size_t{1000}))
       ->capture_default_str();
+  command->add_option(
+      "--otlp-endpoint", tracing.endpoint,
+      "URL of an OpenTelemetry collector that gets a trace of each request, by OTLP "
+      "over HTTP, such as http://127.0.0.1:4318 (default: what "
+      "OTEL_EXPORTER_OTLP_ENDPOINT says)");
   NameVariables(command);
 }
 

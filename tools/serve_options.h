@@ -8,6 +8,7 @@
 #include "gguf/result.h"
 #include "server/http_server.h"
 #include "server/request_log.h"
+#include "server/tracer.h"
 #include "tools/models_file.h"
 #include "tools/served_model_options.h"
 
@@ -23,6 +24,7 @@ struct ServeOptions {
   HttpServerOptions http;
   RequestLogOptions log;
   AuditLog::Options audit;  ///< without a file there is none
+  TracerOptions tracing;
   int drain_seconds = 30;
 
   // Read by Finish.

@@ -141,7 +141,7 @@ Result<std::string> UnitText(const ServiceUnit& unit) {
     if (Status status = CheckPath(path); !status) return Propagate(status);
   }
 
-  const bool is_loopback = IsLoopback(unit.host);
+  const bool is_loopback = IsLoopback(unit.host) && !unit.calls_out;
   std::string text = "[Unit]\nDescription=Quern, a server of language models\n";
   text += is_loopback ? "After=network.target\n"
                       : "Wants=network-online.target\nAfter=network-online.target\n";

@@ -33,6 +33,7 @@ std::vector<std::string> Lines(const std::string& text) {
 RequestRecord ChatRecord() {
   RequestRecord record;
   record.id = "0123456789abcdef";
+  record.trace_id = "0af7651916cd43dd8448eb211c80319c";
   record.remote = "127.0.0.1";
   record.method = "POST";
   record.path = "/v1/chat/completions";
@@ -81,8 +82,9 @@ TEST_F(RequestLogTest, WritesALineOfTextPerRequestAndEvent) {
               ::testing::MatchesRegex("20[0-9-]{8}T[0-9:]{8}[.][0-9]{3}Z"));
   EXPECT_EQ(lines[0].substr(kTime), " info listening address=http://[::1]:80 threads=8");
   EXPECT_EQ(lines[1].substr(kTime),
-            " info request id=0123456789abcdef remote=127.0.0.1 method=POST "
-            "path=/v1/chat/completions status=200 outcome=answered ms=3250.0 prompt_tokens=120 "
+            " info request id=0123456789abcdef remote=127.0.0.1 "
+            "trace_id=0af7651916cd43dd8448eb211c80319c method=POST path=/v1/chat/completions "
+            "status=200 outcome=answered ms=3250.0 prompt_tokens=120 "
             "cached_tokens=20 generated_tokens=30 queue_ms=10.1 first_token_ms=250.0 "
             "prompt_tok_s=500.0 generated_tok_s=10.0");
   EXPECT_EQ(lines[2].substr(kTime),

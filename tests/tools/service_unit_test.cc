@@ -84,6 +84,8 @@ TEST(UnitText, RefusesPathsThatItCannotHold) {
 TEST(UnitText, OnLoopbackTheNetworkIsShut) {
   EXPECT_THAT(UnitText(SomeUnit()).value(), HasSubstr("\nIPAddressDeny=any\n"));
   ServiceUnit unit = SomeUnit();
+  unit.calls_out = true;
+  EXPECT_THAT(UnitText(unit).value(), Not(HasSubstr("IPAddressDeny")));
   unit.host = "0.0.0.0";
   const std::string text = UnitText(unit).value();
   EXPECT_THAT(text, Not(HasSubstr("IPAddressDeny")));

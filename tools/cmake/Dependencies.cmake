@@ -69,3 +69,28 @@ add_library(quern_httplib INTERFACE)
 target_include_directories(quern_httplib SYSTEM INTERFACE ${HTTPLIB_INCLUDE_DIR})
 # poll, since select knows no descriptor above 1023; a burst of clients waits in the kernel.
 target_compile_definitions(quern_httplib INTERFACE CPPHTTPLIB_USE_POLL CPPHTTPLIB_LISTEN_BACKLOG=512)
+
+# OpenTelemetry's SDK, without which `quern serve` traces nothing. Its parts by name: its own CMake file asks for gRPC too.
+option(QUERN_TRACING "Trace requests, where OpenTelemetry's SDK is found" ON)
+find_package(absl QUIET)
+find_path(OPENTELEMETRY_INCLUDE_DIR opentelemetry/exporters/otlp/otlp_http_exporter_factory.h
+  PATHS ${QUERN_DEPS_DIR}/opentelemetry/usr/include)
+set(opentelemetry_libraries)
+foreach(part exporter_otlp_http trace resources common)
+  find_library(OPENTELEMETRY_${part} opentelemetry_${part}
+    PATHS ${QUERN_DEPS_DIR}/opentelemetry-libraries/usr/lib PATH_SUFFIXES ${CMAKE_LIBRARY_ARCHITECTURE})
+  list(APPEND opentelemetry_libraries ${OPENTELEMETRY_${part}})
+endforeach()
+# The thread sanitizer does not see how a library synchronizes that is built without it.
+if(QUERN_TRACING AND absl_FOUND AND OPENTELEMETRY_INCLUDE_DIR AND NOT "${opentelemetry_libraries}" MATCHES NOTFOUND
+    AND NOT QUERN_SANITIZE MATCHES thread)
+  add_library(quern_opentelemetry INTERFACE)
+  target_include_directories(quern_opentelemetry SYSTEM INTERFACE ${OPENTELEMETRY_INCLUDE_DIR})
+  # As Debian's is built.
+  target_compile_definitions(quern_opentelemetry INTERFACE HAVE_ABSEIL OPENTELEMETRY_ABI_VERSION_NO=1)
+  target_link_libraries(quern_opentelemetry INTERFACE ${opentelemetry_libraries} absl::variant)
+  # Under .deps its libraries find one another by the executable's RPATH; its RUNPATH would not do.
+  target_link_options(quern_opentelemetry INTERFACE -Wl,--disable-new-dtags)
+else()
+  message(STATUS "Requests are not traced: OpenTelemetry's SDK is not used (tools/setup/install.sh tracing installs it)")
+endif()

@@ -65,6 +65,7 @@ from_debian() {
 }
 
 from_upstream() {
+  [ "$url" != - ] || return 1
   rm -rf "$work/library"
   mkdir "$work/library"
   echo "fetching $name from $url"

@@ -1,18 +1,6 @@
-// The npm clients that the tests drive. Without them a test says so and is skipped: CTest knows it by the exit code 77.
-import {createRequire} from 'node:module';
+// The npm clients that the tests drive, and the demo model behind a server for them.
+import {load} from './load_package.mjs';
 import {ServerProcess} from './server_process.mjs';
-
-const require = createRequire(new URL('../../../.deps/clients/package.json', import.meta.url));
-
-function load(name) {
-  try {
-    return require(name);
-  } catch (error) {
-    if (error.code !== 'MODULE_NOT_FOUND') throw error;
-    console.log(`skipped: ${name} is not in .deps/clients; tools/setup/fetch-clients.sh puts it there`);
-    process.exit(77);
-  }
-}
 
 export const OpenAI = load('openai');
 export const {ChatOpenAI} = load('@langchain/openai');
