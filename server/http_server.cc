@@ -94,7 +94,7 @@ struct HttpServer::Impl {
   std::shared_ptr<const Routers> CurrentRouters() const;
   ExchangePtr NewExchange(const Request& request, Response& response);
   /// Begins the exchange's span and names it in the response, where requests are traced.
-  void Trace(Exchange& exchange, const Request& request, Response& response);
+  void Trace(Exchange& exchange, const Request& request, Response& response) const;
   /// Answers what gets no further: preflights, and requests that access control or CORS refuse.
   bool Intercept(const Request& request, Response& response);
   void Report(const RequestRecord& record);
@@ -267,7 +267,7 @@ ExchangePtr HttpServer::Impl::NewExchange(const Request& request, Response& resp
   return exchange;
 }
 
-void HttpServer::Impl::Trace(Exchange& exchange, const Request& request, Response& response) {
+void HttpServer::Impl::Trace(Exchange& exchange, const Request& request, Response& response) const {
   // Headers that are there twice are no valid ones; those of a list may come in several lines.
   const bool is_one = request.get_header_value_count(kTraceparentHeader) == 1;
   std::string state = request.get_header_value("tracestate");

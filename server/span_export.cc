@@ -28,7 +28,6 @@ namespace internal_log = opentelemetry::sdk::common::internal_log;
 namespace resource = opentelemetry::sdk::resource;
 namespace trace = opentelemetry::sdk::trace;
 using Clock = std::chrono::steady_clock;
-using opentelemetry::nostd::shared_ptr;
 using opentelemetry::sdk::common::ExportResult;
 
 /// Between two lines of log about a collector that does not take spans.
@@ -54,7 +53,7 @@ class ExportProblems : public internal_log::LogHandler {
               const opentelemetry::sdk::common::AttributeMap& /*attributes*/) noexcept override {
     const std::lock_guard lock(mutex_);
     if (level == internal_log::LogLevel::Error) ++n_errors_;
-    if (n_untold_++ == 0) first_untold_ = message;
+    Add(message);
   }
 
   uint64_t n_errors() const {
@@ -62,9 +61,16 @@ class ExportProblems : public internal_log::LogHandler {
     return n_errors_;
   }
 
+  /// Spans that an export lost, which Handle was told of.
   void CountLost(size_t n_spans) {
     const std::lock_guard lock(mutex_);
     n_lost_ += n_spans;
+  }
+
+  void CountUnsent(size_t n_spans) {
+    const std::lock_guard lock(mutex_);
+    n_lost_ += n_spans;
+    Add("the server ended before all spans were sent");
   }
 
   /// Puts what has not been told yet into the log. The first of several messages names the cause.
@@ -86,6 +92,10 @@ class ExportProblems : public internal_log::LogHandler {
   }
 
  private:
+  void Add(const char* problem) {
+    if (n_untold_++ == 0) first_untold_ = problem;
+  }
+
   RequestLog* log_;
   mutable std::mutex mutex_;
   std::optional<Clock::time_point> told_at_;
@@ -114,7 +124,7 @@ class BoundedExporter : public trace::SpanExporter {
   ExportResult Export(const opentelemetry::nostd::span<std::unique_ptr<trace::Recordable>>&
                           spans) noexcept override {
     if (closing_ && (gave_up_ || Clock::now() > close_at_)) {
-      problems_->CountLost(spans.size());
+      problems_->CountUnsent(spans.size());
       return ExportResult::kFailure;
     }
     // The SDK's exporter gives kSuccess in any case, and logs an error.
@@ -144,6 +154,11 @@ class BoundedExporter : public trace::SpanExporter {
 
 namespace {
 
+void SetLogHandler(std::unique_ptr<internal_log::LogHandler> handler) {
+  internal_log::GlobalLogHandler::SetLogHandler(
+      opentelemetry::nostd::shared_ptr<internal_log::LogHandler>(std::move(handler)));
+}
+
 std::unique_ptr<trace::SpanExporter> NewExporter(const std::string& url) {
   otlp::OtlpHttpExporterOptions options;  // headers, certificates and more from the environment
   options.url = url;
@@ -166,9 +181,10 @@ resource::Resource NewResource(const std::string& version) {
 
 }  // namespace
 
-SpanExport::SpanExport(const std::string& url, const std::string& version, RequestLog* log)
-    : problems_(new ExportProblems(log)) {
-  internal_log::GlobalLogHandler::SetLogHandler(shared_ptr<internal_log::LogHandler>(problems_));
+SpanExport::SpanExport(const std::string& url, const std::string& version, RequestLog* log) {
+  auto problems = std::make_unique<ExportProblems>(log);
+  problems_ = problems.get();
+  SetLogHandler(std::move(problems));
   internal_log::GlobalLogHandler::SetLogLevel(internal_log::LogLevel::Warning);
   auto exporter = std::make_unique<BoundedExporter>(NewExporter(url), problems_);
   exporter_ = exporter.get();
@@ -185,8 +201,7 @@ SpanExport::~SpanExport() {
   tracer_ = nullptr;
   provider_.reset();
   problems_->Tell();
-  internal_log::GlobalLogHandler::SetLogHandler(
-      shared_ptr<internal_log::LogHandler>(new internal_log::NoopLogHandler));
+  SetLogHandler(std::make_unique<internal_log::NoopLogHandler>());
 }
 
 }  // namespace quern

@@ -19,11 +19,11 @@ struct TracerOptions {
 struct IncomingRequest {
   std::string method;
   std::string path;
-  std::string remote = "";     ///< its address
+  std::string remote;          ///< its address
   bool is_known_path = false;  ///< there is an endpoint of that path
   bool is_tls = false;
-  std::string traceparent = "";  ///< the headers of W3C Trace Context; empty: none
-  std::string tracestate = "";
+  std::string traceparent;  ///< the headers of W3C Trace Context; empty: none
+  std::string tracestate;
 };
 
 /// The span of one request. One that is not sampled has its ids too, for those who are asked
