@@ -2,6 +2,8 @@
 
 #include <arpa/inet.h>
 
+#include <algorithm>
+
 #include "server/lower_ascii.h"
 
 namespace quern {
@@ -41,6 +43,12 @@ const ApiKey* AccessControl::Find(std::string_view authorization,
     if (key.Matches(given)) found = &key;
   }
   return found;
+}
+
+const ApiKey* AccessControl::FindByName(std::string_view name) const {
+  const auto found = std::find_if(keys_.begin(), keys_.end(),
+                                  [&](const ApiKey& key) { return key.name() == name; });
+  return found == keys_.end() ? nullptr : &*found;
 }
 
 }  // namespace quern

@@ -31,6 +31,8 @@ class AccessControl {
   /// absent). Null for none of ours. Compares with every key: the time tells nothing but the length
   /// of what was given and the number of keys.
   const ApiKey* Find(std::string_view authorization, std::string_view x_api_key) const;
+  /// Null for none of ours.
+  const ApiKey* FindByName(std::string_view name) const;
 
   bool has_keys() const { return !keys_.empty(); }
 

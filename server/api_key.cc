@@ -3,13 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <charconv>
 #include <utility>
 #include <vector>
 
 #include "gguf/printable.h"
 #include "server/base64.h"
+#include "server/operator_name.h"
+#include "server/request_signature.h"
 
 namespace quern {
 namespace {
@@ -17,7 +18,8 @@ namespace {
 using std::chrono::seconds;
 
 constexpr std::string_view kScheme = "hmac-sha256:";
-constexpr size_t kMaxNameBytes = 64;
+constexpr std::string_view kSigning = "signing=";
+constexpr std::string_view kSigned = "signed";
 constexpr size_t kSecretBytes = 32;
 constexpr std::array<std::pair<std::string_view, seconds>, 4> kWindows = {
     {{"s", seconds(1)}, {"min", seconds(60)}, {"h", seconds(3600)}, {"day", seconds(86400)}}};
@@ -30,18 +32,11 @@ bool ParseCount(std::string_view text, T* count) {
   return error == std::errc() && at == end && *count >= 1;
 }
 
-bool IsName(std::string_view name) {
-  return !name.empty() && name.size() <= kMaxNameBytes &&
-         std::all_of(name.begin(), name.end(), [](unsigned char c) {
-           return std::isalnum(c) != 0 || c == '.' || c == '_' || c == '-';
-         });
-}
-
 Status CheckName(std::string_view name) {
-  if (IsName(name)) return {};
+  if (IsOperatorName(name)) return {};
   return Fail(ErrorCode::kInvalidArgument,
               "{} is no name of a key, expected 1 to {} letters, digits, '.', '_' and '-'",
-              Quoted(name), kMaxNameBytes);
+              Quoted(name), kMaxOperatorNameBytes);
 }
 
 std::vector<std::string_view> Words(std::string_view line) {
@@ -67,9 +62,11 @@ Status ParseLimit(std::string_view word, KeyLimits* limits) {
   }
   if (name == "concurrent" && ParseCount(value, &limits->concurrent)) return {};
   if (name == "tokens" && ParseCount(value, &limits->tokens_per_day)) return {};
+  // What stands behind an unknown name may be a secret.
   return Fail(ErrorCode::kInvalidArgument,
-              "{} is no limit of a key, expected rate=60/min, concurrent=N or tokens=N",
-              Quoted(word));
+              "{} is no limit of a key, expected rate=60/min, concurrent=N, tokens=N, "
+              "signing=SECRET or signed",
+              Quoted(name == "concurrent" || name == "tokens" ? word : name));
 }
 
 }  // namespace
@@ -95,7 +92,8 @@ std::string ToString(const RequestRate& rate) {
   return fmt::format("{}/{}s", rate.requests, rate.window.count());
 }
 
-Result<ApiKey> ApiKey::Create(std::string name, std::string_view secret, KeyLimits limits) {
+Result<ApiKey> ApiKey::Create(std::string name, std::string_view secret, KeyLimits limits,
+                              Signing signing) {
   if (Status status = CheckName(name); !status) return Propagate(status);
   if (secret.empty()) {
     return Fail(ErrorCode::kInvalidArgument, "an API key is empty, expected at least a character");
@@ -110,6 +108,8 @@ Result<ApiKey> ApiKey::Create(std::string name, std::string_view secret, KeyLimi
   key.limits_ = limits;
   FillRandom(key.salt_);
   key.digest_ = HmacSha256(key.salt_, secret);
+  key.signing_ = signing;
+  if (signing != Signing::kNever) key.signing_secret_ = SigningSecret(secret);
   return key;
 }
 
@@ -140,9 +140,27 @@ Result<ApiKey> ApiKey::Parse(std::string_view line) {
   key.name_ = std::string(words.front());
   if (Status status = CheckName(key.name_); !status) return Propagate(status);
   for (size_t i = 2; i < words.size(); ++i) {
-    if (Status status = ParseLimit(words[i], &key.limits_); !status) return Propagate(status);
+    if (Status status = key.ParseField(words[i]); !status) return Propagate(status);
   }
   return key;
+}
+
+Status ApiKey::ParseField(std::string_view word) {
+  if (word.starts_with(kSigning)) {
+    if (!ParseHex(word.substr(kSigning.size()), signing_secret_)) {
+      return Fail(ErrorCode::kInvalidArgument, "{} has no secret, expected {} hex digits", kSigning,
+                  2 * signing_secret_.size());
+    }
+    signing_ = Signing::kOptional;
+    return {};
+  }
+  if (word != kSigned) return ParseLimit(word, &limits_);
+  if (signing_ == Signing::kNever) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "the key is to be {}, but no {}SECRET stands before it", kSigned, kSigning);
+  }
+  signing_ = Signing::kRequired;
+  return {};
 }
 
 std::string ApiKey::Line() const {
@@ -150,6 +168,8 @@ std::string ApiKey::Line() const {
   if (limits_.rate) line += " rate=" + ToString(*limits_.rate);
   if (limits_.concurrent > 0) line += fmt::format(" concurrent={}", limits_.concurrent);
   if (limits_.tokens_per_day > 0) line += fmt::format(" tokens={}", limits_.tokens_per_day);
+  if (signing_ != Signing::kNever) line += fmt::format(" {}{}", kSigning, Hex(signing_secret_));
+  if (signing_ == Signing::kRequired) line += fmt::format(" {}", kSigned);
   return line;
 }
 

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "server/access_control.h"
+#include "server/authentication.h"
 #include "server/cors.h"
 #include "server/exchange.h"
 #include "server/guarded_server.h"
@@ -36,9 +37,9 @@ constexpr const char* kModelHeader = "X-Quern-Model";
 constexpr const char* kRouteHeader = "X-Quern-Route";
 constexpr const char* kTraceparentHeader = "traceparent";
 
-const ApiKey* FindKey(const AccessControl& access, const Request& request) {
-  return access.Find(request.get_header_value("Authorization"),
-                     request.get_header_value("X-Api-Key"));
+void ReplyRefusal(Response& response, const HttpError& refusal) {
+  if (refusal.status == 401) response.set_header("WWW-Authenticate", "Bearer");
+  ReplyError(response, refusal);
 }
 
 /// 503 says to come back: while the model is being loaded, or after too long in the line.
@@ -58,6 +59,7 @@ struct HttpServer::Impl {
         log(log_in),
         audit(audit_in),
         tracer(tracer_in),
+        authentication(options.signature_window),
         quotas(options.rate_limit),
         server(options.limits) {}
 
@@ -79,7 +81,7 @@ struct HttpServer::Impl {
   std::shared_ptr<const AccessControl> Access() const;
   void SetAccess(AccessControl control);
   /// Counts a request on its caller. False when it is one too many, which the response then says.
-  bool CountIn(Exchange& exchange, const Request& request, Response& response);
+  bool CountIn(const ApiKey* key, Exchange& exchange, const Request& request, Response& response);
   void ReplyNoHandler(const Request& request, Response& response) const;
   /// A handler of requests with a body that names a model.
   Handler WithModel(ModelHandler handler);
@@ -107,6 +109,7 @@ struct HttpServer::Impl {
   AuditLog* audit;
   Tracer* tracer;
   std::atomic<uint64_t> n_audit_lost_told{0};
+  Authentication authentication;
   Quotas quotas;
   std::unique_ptr<TlsServer> tls;  ///< from Bind on, where it is spoken
   GuardedServer server;
@@ -193,7 +196,8 @@ std::shared_ptr<const Routers> HttpServer::Impl::CurrentRouters() const {
 Result<AccessControl> HttpServer::Impl::ReadAccess() const {
   std::vector<ApiKey> keys;
   for (const std::string& secret : options.api_keys) {
-    Result<ApiKey> key = ApiKey::Create(fmt::format("option-{}", keys.size() + 1), secret);
+    Result<ApiKey> key =
+        ApiKey::Create(fmt::format("option-{}", keys.size() + 1), secret, {}, Signing::kOptional);
     if (!key) return Propagate(key);
     keys.push_back(*std::move(key));
   }
@@ -225,10 +229,8 @@ bool HttpServer::Impl::Intercept(const Request& request, Response& response) {
   } else if (decision.is_preflight) {
     response.status = 200;
     response.set_header("Allow", "GET, POST, OPTIONS");
-  } else if (const auto control = Access(); !control->IsOpen(request.method, request.path) &&
-                                            FindKey(*control, request) == nullptr) {
-    response.set_header("WWW-Authenticate", "Bearer");
-    ReplyError(response, HttpError{401, "no valid API key"});
+  } else if (const auto refusal = authentication.RefusalOfHead(*Access(), request)) {
+    ReplyRefusal(response, *refusal);
   } else {
     return false;
   }
@@ -288,9 +290,8 @@ void HttpServer::Impl::Trace(Exchange& exchange, const Request& request, Respons
 }
 
 /// Questions of monitors, which are GETs, are free.
-bool HttpServer::Impl::CountIn(Exchange& exchange, const Request& request, Response& response) {
-  const auto control = Access();
-  const ApiKey* key = FindKey(*control, request);
+bool HttpServer::Impl::CountIn(const ApiKey* key, Exchange& exchange, const Request& request,
+                               Response& response) {
   if (key != nullptr) exchange.record.key = key->name();
   if (request.method != "POST") return true;
   Quotas::Decision decision = quotas.Admit(key != nullptr ? key->name() : request.remote_addr,
@@ -307,7 +308,13 @@ httplib::Server::Handler HttpServer::Impl::Handling(Handler handler) {
     RequestRecord& record = exchange->record;
     record.status = 200;  // unless the handler finds another
     try {
-      if (CountIn(*exchange, request, response)) handler(exchange, request, response);
+      const auto control = Access();
+      const Authentication::Caller caller = authentication.Identify(*control, request);
+      if (!caller) {
+        ReplyRefusal(response, caller.error());
+      } else if (CountIn(*caller, *exchange, request, response)) {
+        handler(exchange, request, response);
+      }
     } catch (const std::exception& error) {
       ReplyError(response, HttpError{500, error.what()});
     }

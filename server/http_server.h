@@ -23,11 +23,12 @@ namespace quern {
 
 struct HttpServerOptions {
   std::string host = "127.0.0.1";
-  int port = 8080;                        ///< 0: any free one
-  std::vector<std::string> api_keys;      ///< no keys here and there: none is asked for
-  std::string api_key_file;               ///< as ReadKeyFile has it; empty: none
-  std::optional<RequestRate> rate_limit;  ///< of keys that have none, and of addresses without
-  bool insecure = false;                  ///< others may reach it without a key
+  int port = 8080;                             ///< 0: any free one
+  std::vector<std::string> api_keys;           ///< no keys here and there: none is asked for
+  std::string api_key_file;                    ///< as ReadKeyFile has it; empty: none
+  std::optional<RequestRate> rate_limit;       ///< of keys that have none, and of addresses without
+  bool insecure = false;                       ///< others may reach it without a key
+  std::chrono::seconds signature_window{300};  ///< between a signature's time and the server's
   std::vector<std::string> cors_origins;  ///< whose pages may use it, as Cors::Options has them
   bool show_slots = true;                 ///< /slots
   std::optional<TlsFiles> tls;            ///< where none, bytes go as they are

@@ -26,7 +26,8 @@ Result<std::vector<ApiKey>> ReadKeys(std::ifstream& file, const std::string& pat
     const std::string text = line.substr(begin, line.find_last_not_of(kBlanks) - begin + 1);
     const bool is_plain = text.find_first_of(kBlanks) == std::string::npos;
     Result<ApiKey> key =
-        is_plain ? ApiKey::Create(fmt::format("line-{}", number), text) : ApiKey::Parse(text);
+        is_plain ? ApiKey::Create(fmt::format("line-{}", number), text, {}, Signing::kOptional)
+                 : ApiKey::Parse(text);
     if (!key) {
       return Fail(key.error().code, "{}, line {}: {}", path, number, key.error().message);
     }

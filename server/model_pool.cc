@@ -13,6 +13,8 @@ namespace {
 
 /// How long a request waits before it looks whether its client is still there.
 constexpr std::chrono::milliseconds kPatience{100};
+/// For the last event of streams that were cut off, once the server stops.
+constexpr std::chrono::seconds kLastWords{2};
 constexpr int kLoadRetrySeconds = 5;
 
 HttpError BeingLoaded(const std::string& id) {
@@ -452,6 +454,11 @@ void ModelPool::Close(Clock::time_point deadline) {
   }
   changed_.notify_all();
   for (InferenceThread* inference : open) inference->Close(deadline);
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, kLastWords, [this] {
+    return std::all_of(entries_.begin(), entries_.end(),
+                       [](const auto& entry) { return entry->n_leases == 0; });
+  });
 }
 
 bool ModelPool::closed() const {

@@ -93,7 +93,8 @@ class ModelPool {
   /// Has a model unloaded, after its answers under way. Errors: 404.
   std::optional<HttpError> Unload(std::string_view name);
 
-  /// Takes no more requests, gives those under way until `deadline`, and then cancels them. Once.
+  /// Takes no more requests, gives those under way until `deadline`, and then cancels them; their
+  /// clients have a moment to hear of it. Once.
   void Close(std::chrono::steady_clock::time_point deadline);
   bool closed() const;
 

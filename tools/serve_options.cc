@@ -102,6 +102,13 @@ void ServeOptions::AddTo(CLI::App* command) {
                    "File of keys, one a line, as `quern key new` writes them or plain; # begins "
                    "a comment. Read again at SIGHUP")
       ->type_name("FILE");
+  command
+      ->add_option_function<int>(
+          "--signature-window",
+          [this](int seconds) { http.signature_window = std::chrono::seconds(seconds); },
+          "Most seconds between the time of a signed request and the server's")
+      ->check(CLI::Range(1, kDay))
+      ->default_str(std::to_string(http.signature_window.count()));
   command->add_option(
       "--rate-limit", rate_limit,
       "Most POST requests of a key, or of an address where no keys are asked for, "

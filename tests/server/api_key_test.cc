@@ -6,6 +6,8 @@
 #include <chrono>
 #include <string>
 
+#include "server/request_signature.h"
+
 namespace quern {
 namespace {
 
@@ -96,6 +98,28 @@ TEST(ApiKey, NewSecretsCanBeSentAndDiffer) {
   const std::string secret = ApiKey::NewSecret();
   EXPECT_THAT(secret, MatchesRegex("quern-[A-Za-z0-9_-]{43}"));
   EXPECT_NE(secret, ApiKey::NewSecret());
+}
+
+TEST(ApiKey, MaySignWithASecretOfItsOwn) {
+  for (const Signing signing : {Signing::kOptional, Signing::kRequired}) {
+    const ApiKey key = ApiKey::Create("alice", "secret", {.concurrent = 2}, signing).value();
+    const Result<ApiKey> read = ApiKey::Parse(key.Line());
+    ASSERT_TRUE(read) << key.Line();
+    EXPECT_EQ(read->signing(), signing);
+    EXPECT_EQ(read->signing_secret(), SigningSecret("secret"));
+    EXPECT_EQ(read->limits(), key.limits());
+    EXPECT_EQ(read->Line(), key.Line());
+  }
+  const std::string line = ApiKey::Create("alice", "secret").value().Line();
+  EXPECT_EQ(ApiKey::Parse(line)->signing(), Signing::kNever);
+  const auto error = [&](const std::string& more) {
+    const Result<ApiKey> key = ApiKey::Parse(line + more);
+    return key ? "no error" : key.error().message;
+  };
+  EXPECT_EQ(error(" signed"), "the key is to be signed, but no signing=SECRET stands before it");
+  EXPECT_EQ(error(" signing=abc"), "signing= has no secret, expected 64 hex digits");
+  // It may be a secret that was misnamed.
+  EXPECT_EQ(error(" signin=abc").find("abc"), std::string::npos);
 }
 
 }  // namespace
