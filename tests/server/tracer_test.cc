@@ -173,6 +173,7 @@ TEST_F(TracerTest, TellsTheLogAloneOfSpansThatAreLost) {
       RequestRecord record;
       record.path = std::string("/\xff\0", 3);
       record.model = "\xfe";
+      record.submit_seconds = 1;
       tracer->Begin(Request("", record.path))->End(record);
     }
   }
