@@ -88,7 +88,7 @@ struct HttpServer::Impl {
   /// Has `handler` answer with the model at `place` of the route. False when it is one that fails.
   bool Try(const ModelHandler& handler, const Route& route, size_t place,
            const ExchangePtr& exchange, const nlohmann::json& body, const Request& request,
-           Response& response);
+           Response& response) const;
   /// A handler of questions about a model, which load none.
   Handler WithLoaded(LoadedHandler handler);
   /// A handler that has a model loaded or unloaded.
@@ -356,7 +356,7 @@ HttpServer::Impl::Handler HttpServer::Impl::WithModel(ModelHandler handler) {
 
 bool HttpServer::Impl::Try(const ModelHandler& handler, const Route& route, size_t place,
                            const ExchangePtr& exchange, const nlohmann::json& body,
-                           const Request& request, Response& response) {
+                           const Request& request, Response& response) const {
   RequestRecord& record = exchange->record;
   if (place > 0) {
     if (log != nullptr) {
