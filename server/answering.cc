@@ -6,10 +6,12 @@
 #include <ctime>
 #include <optional>
 #include <random>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "gguf/printable.h"
 #include "server/generation.h"
 #include "server/http_reply.h"
 #include "server/model_endpoints.h"
@@ -57,6 +59,25 @@ Status CheckCount(size_t n_answers) {
   return Fail(ErrorCode::kInvalidArgument,
               "the request is for {} answers (prompts times 'n'), expected at most {}", n_answers,
               kMostAnswers);
+}
+
+/// Notes prompts as the options want it. False when a rule keeps them from an answer, which the
+/// response then says.
+bool Admit(std::span<const ApiPrompt> prompts, const Tokenizer& tokenizer,
+           const AnsweringOptions& options, RequestRecord& record, httplib::Response& response) {
+  if (options.audit_prompts) record.prompt = PromptText(prompts);
+  if (options.screening == nullptr) return true;
+  record.screened = options.screening->Find(PlainText(prompts, tokenizer));
+  for (const ScreenedRule& rule : record.screened) {
+    if (rule.action != ScreeningAction::kBlock) continue;
+    ReplyError(response,
+               HttpError{400,
+                         fmt::format("the server does not answer this prompt, by its rule {}",
+                                     Quoted(rule.name)),
+                         "prompt_blocked"});
+    return false;
+  }
+  return true;
 }
 
 /// Waits until a request has left the line. False when it is not to go on, which the response says
@@ -195,9 +216,9 @@ void Complete(ApiKind kind, ModelLease lease, const AnsweringOptions& options,
   const ModelInfo& info = lease.model().info;
   Result<ApiRequest> parsed = ParseApiRequest(kind, body, lease.model().defaults);
   if (!parsed) return ReplyError(response, parsed.error());
-  if (options.audit_prompts) exchange->record.prompt = PromptText(parsed->prompts);
-
   const Model& model = inference.model();
+  if (!Admit(parsed->prompts, model.tokenizer(), options, exchange->record, response)) return;
+
   ResponseContext context{.tokenizer = &model.tokenizer(),
                           .model_id = info.id,
                           .fingerprint = "quern-" + options.version,
@@ -264,7 +285,8 @@ void Embed(ModelLease lease, const AnsweringOptions& options,
   const ModelInfo& info = lease.model().info;
   Result<EmbeddingRequest> parsed = ParseEmbeddingRequest(body);
   if (!parsed) return ReplyError(response, parsed.error());
-  if (options.audit_prompts) exchange->record.prompt = PromptText(parsed->inputs);
+  const Tokenizer& tokenizer = inference.model().tokenizer();
+  if (!Admit(parsed->inputs, tokenizer, options, exchange->record, response)) return;
   if (Status status = CheckCount(parsed->inputs.size()); !status) {
     return ReplyError(response, status.error());
   }

@@ -9,6 +9,7 @@
 #include "server/api_request.h"
 #include "server/exchange.h"
 #include "server/model_pool.h"
+#include "server/screening.h"
 
 namespace httplib {
 struct Request;
@@ -24,6 +25,7 @@ struct AnsweringOptions {
   Pooling pooling = Pooling::kMean;              ///< of embeddings
   bool context_shift = false;  ///< full contexts are shifted; else the answer ends
   bool audit_prompts = false;  ///< the record of a request keeps its prompt
+  std::shared_ptr<const Screening> screening = nullptr;  ///< of prompts; null: none
 };
 
 // Both answer a request, whose body is an object, in the thread of its connection, and hold the

@@ -80,6 +80,11 @@ struct HttpServer::Impl {
   Result<AccessControl> ReadAccess() const;
   std::shared_ptr<const AccessControl> Access() const;
   void SetAccess(AccessControl control);
+  /// Null where no file is given.
+  Result<std::shared_ptr<const Screening>> ReadScreening() const;
+  void SetScreening(std::shared_ptr<const Screening> rules);
+  /// How to answer a request that has come now.
+  AnsweringOptions Answering() const;
   /// Counts a request on its caller. False when it is one too many, which the response then says.
   bool CountIn(const ApiKey* key, Exchange& exchange, const Request& request, Response& response);
   void ReplyNoHandler(const Request& request, Response& response) const;
@@ -116,6 +121,7 @@ struct HttpServer::Impl {
   std::unordered_map<std::string, const char*> allowed_methods;  ///< of each path
   mutable std::mutex mutex;
   std::shared_ptr<const AccessControl> access;  ///< from Bind on; under mutex
+  std::shared_ptr<const Screening> screening;   ///< from Bind on; under mutex
   std::shared_ptr<const Routers> routers = std::make_shared<const Routers>();  ///< under mutex
   std::optional<Cors> cors;                                                    ///< from Bind on
 };
@@ -140,6 +146,8 @@ Status HttpServer::Impl::Prepare() {
                                      .bound_host = options.host,
                                      .has_keys = control->has_keys()});
   if (!guard) return Propagate(guard);
+  Result<std::shared_ptr<const Screening>> rules = ReadScreening();
+  if (!rules) return Propagate(rules);
   if (options.tls) {
     Result<std::unique_ptr<TlsServer>> made = TlsServer::Create(*options.tls);
     if (!made) return Propagate(made);
@@ -147,6 +155,7 @@ Status HttpServer::Impl::Prepare() {
     server.set_tls(tls.get());
   }
   SetAccess(*std::move(control));
+  SetScreening(*std::move(rules));
   cors = *std::move(guard);
   return {};
 }
@@ -162,16 +171,20 @@ Result<int> HttpServer::Bind() {
 }
 
 bool HttpServer::CanReload() const {
-  return impl_->tls != nullptr || !impl_->options.api_key_file.empty();
+  const HttpServerOptions& options = impl_->options;
+  return options.tls || !options.api_key_file.empty() || !options.screening_file.empty();
 }
 
 Status HttpServer::Reload() {
   Result<AccessControl> access = impl_->ReadAccess();
   if (!access) return Propagate(access);
+  Result<std::shared_ptr<const Screening>> rules = impl_->ReadScreening();
+  if (!rules) return Propagate(rules);
   if (impl_->tls != nullptr) {
     if (Status status = impl_->tls->Reload(); !status) return status;
   }
   impl_->SetAccess(*std::move(access));
+  impl_->SetScreening(*std::move(rules));
   return {};
 }
 
@@ -218,6 +231,25 @@ void HttpServer::Impl::SetAccess(AccessControl control) {
   auto shared = std::make_shared<const AccessControl>(std::move(control));
   const std::lock_guard lock(mutex);
   access = std::move(shared);
+}
+
+Result<std::shared_ptr<const Screening>> HttpServer::Impl::ReadScreening() const {
+  if (options.screening_file.empty()) return nullptr;
+  Result<Screening> rules = Screening::Read(options.screening_file);
+  if (!rules) return Propagate(rules);
+  return std::make_shared<const Screening>(*std::move(rules));
+}
+
+void HttpServer::Impl::SetScreening(std::shared_ptr<const Screening> rules) {
+  const std::lock_guard lock(mutex);
+  screening = std::move(rules);
+}
+
+AnsweringOptions HttpServer::Impl::Answering() const {
+  AnsweringOptions answering = options.answering;
+  const std::lock_guard lock(mutex);
+  answering.screening = screening;
+  return answering;
 }
 
 bool HttpServer::Impl::Intercept(const Request& request, Response& response) {
@@ -455,13 +487,13 @@ void HttpServer::Impl::AddModelRoutes() {
     return WithModel([this, kind](ModelLease lease, const ExchangePtr& exchange,
                                   const nlohmann::json& body, const Request& request,
                                   Response& response) {
-      Complete(kind, std::move(lease), options.answering, exchange, body, request, response);
+      Complete(kind, std::move(lease), Answering(), exchange, body, request, response);
     });
   };
   const Handler embed =
       WithModel([this](ModelLease lease, const ExchangePtr& exchange, const nlohmann::json& body,
                        const Request& request, Response& response) {
-        Embed(std::move(lease), options.answering, exchange, body, request, response);
+        Embed(std::move(lease), Answering(), exchange, body, request, response);
       });
   for (const std::string base : {"", "/v1"}) {
     Post(base + "/chat/completions", complete(ApiKind::kChat));

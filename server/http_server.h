@@ -26,6 +26,7 @@ struct HttpServerOptions {
   int port = 8080;                             ///< 0: any free one
   std::vector<std::string> api_keys;           ///< no keys here and there: none is asked for
   std::string api_key_file;                    ///< as ReadKeyFile has it; empty: none
+  std::string screening_file;                  ///< as Screening::Read has it; empty: none
   std::optional<RequestRate> rate_limit;       ///< of keys that have none, and of addresses without
   bool insecure = false;                       ///< others may reach it without a key
   std::chrono::seconds signature_window{300};  ///< between a signature's time and the server's
@@ -50,12 +51,13 @@ class HttpServer {
 
   /// Takes the address and gives its port. Errors: kIo naming it; kInvalidArgument for an address
   /// that others can reach without a key, for a key that no client can send, and for an origin that
-  /// is none; those of ReadKeyFile and TlsServer::Create.
+  /// is none; those of ReadKeyFile, Screening::Read and TlsServer::Create.
   Result<int> Bind();
   /// Whether there is anything that Reload reads.
   bool CanReload() const;
-  /// Reads the file of API keys again, and the certificate with its key, for connections to come.
-  /// Errors: those of reading; then all stays as it was. Any thread, after Bind.
+  /// Reads the files of API keys and of screening rules again, and the certificate with its key,
+  /// for what is to come. Errors: those of reading; then all stays as it was. Any thread, after
+  /// Bind.
   Status Reload();
   /// What requests may name beside the models. Any thread.
   void SetRouters(Routers routers);

@@ -134,6 +134,11 @@ struct Metrics::Recorded {
           .Name("quern_routed_requests_total")
           .Help("Requests for which a router chose the model, by the rule that it chose by.")
           .Register(registry);
+  prometheus::Family<prometheus::Counter>& screened =
+      prometheus::BuildCounter()
+          .Name("quern_prompts_screened_total")
+          .Help("Requests in whose prompts a rule of screening found something, or gave up.")
+          .Register(registry);
   prometheus::Histogram& queue = prometheus::BuildHistogram()
                                      .Name("quern_request_queue_seconds")
                                      .Help("From the arrival of a prompt to its first step.")
@@ -176,6 +181,9 @@ void Metrics::Record(const RequestRecord& record) {
   if (record.prefill_seconds > 0) recorded_->queue.Observe(record.queue_seconds);
   if (record.generated_tokens > 0) recorded_->first_token.Observe(record.first_token_seconds);
 
+  for (const ScreenedRule& rule : record.screened) {
+    recorded_->screened.Add({{"rule", rule.name}, {"action", ActionName(rule.action)}}).Increment();
+  }
   if (!record.model.empty()) RecordModel(record);
 
   const size_t length = record.longest_tokens;

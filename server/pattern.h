@@ -10,11 +10,14 @@
 
 namespace quern {
 
-/// Copies share what was compiled. Thread-safe.
+/// Copies share what was compiled. Find takes at most some hundredths of a second, whatever pattern
+/// and text are. Thread-safe.
 class Pattern {
  public:
+  enum class Case : uint8_t { kExact, kIgnored };
+
   /// PCRE2's syntax, for text in UTF-8. Errors: kInvalidArgument with the place in `source`.
-  static Result<Pattern> Compile(std::string_view source);
+  static Result<Pattern> Compile(std::string_view source, Case letters = Case::kExact);
 
   enum class Outcome : uint8_t {
     kNotFound,

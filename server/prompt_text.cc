@@ -1,7 +1,10 @@
 #include "server/prompt_text.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <variant>
+#include <vector>
 
 #include "server/response_format.h"
 
@@ -23,6 +26,15 @@ Json Value(const ApiPrompt& prompt) {
   return pieces.size() == 1 ? list.front() : list;
 }
 
+/// Without the ids that are none of a token.
+std::string TextOf(std::vector<Token> tokens, const Tokenizer& tokenizer) {
+  const auto n_vocab = static_cast<int64_t>(tokenizer.n_vocab());
+  tokens.erase(std::remove_if(tokens.begin(), tokens.end(),
+                              [&](Token token) { return token < 0 || token >= n_vocab; }),
+               tokens.end());
+  return tokenizer.Decode(tokens, /*render_special=*/true);
+}
+
 }  // namespace
 
 std::string PromptText(std::span<const ApiPrompt> prompts) {
@@ -30,6 +42,22 @@ std::string PromptText(std::span<const ApiPrompt> prompts) {
   for (const ApiPrompt& prompt : prompts) list.push_back(Value(prompt));
   if (list.size() != 1) return Dump(list);
   return list.front().is_string() ? list.front().get<std::string>() : Dump(list.front());
+}
+
+std::string PlainText(std::span<const ApiPrompt> prompts, const Tokenizer& tokenizer) {
+  std::string text;
+  for (const ApiPrompt& prompt : prompts) {
+    if (const auto* messages = std::get_if<Conversation>(&prompt)) {
+      for (const ChatMessage& message : *messages) text += message.content + '\n';
+      continue;
+    }
+    for (const auto& piece : std::get<MixedPrompt>(prompt)) {
+      const auto* given = std::get_if<std::string>(&piece);
+      text += given ? *given : TextOf(std::get<std::vector<Token>>(piece), tokenizer);
+    }
+    text += '\n';
+  }
+  return text;
 }
 
 }  // namespace quern

@@ -75,6 +75,16 @@ spdlog::level::level_enum SpdlogLevel(LogLevel level) {
   return spdlog::level::off;
 }
 
+/// "NAME/ACTION", with commas between.
+std::string ScreenedText(const std::vector<ScreenedRule>& rules) {
+  std::string text;
+  for (const ScreenedRule& rule : rules) {
+    if (!text.empty()) text += ',';
+    text += rule.name + '/' + ActionName(rule.action);
+  }
+  return text;
+}
+
 double Milliseconds(double seconds) { return std::round(seconds * 1e4) / 10; }
 
 double PerSecond(size_t n, double seconds) {
@@ -142,6 +152,7 @@ Json RequestFields(const RequestRecord& record) {
   fields["path"] = record.path;
   if (!record.model.empty()) fields["model"] = record.model;
   if (!record.router.empty()) fields["route"] = record.router + "/" + record.rule;
+  if (!record.screened.empty()) fields["screened"] = ScreenedText(record.screened);
   fields["status"] = record.status;
   fields["outcome"] = OutcomeName(record.outcome);
   fields["ms"] = Milliseconds(record.seconds);

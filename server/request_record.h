@@ -5,6 +5,9 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
+
+#include "server/screened_rule.h"
 
 namespace quern {
 
@@ -29,7 +32,8 @@ struct RequestRecord {
   RequestOutcome outcome = RequestOutcome::kAnswered;
   double seconds = 0;  ///< from its first byte to the last of the answer
 
-  std::optional<std::string> prompt;  ///< as PromptText has it, where it is audited
+  std::vector<ScreenedRule> screened;  ///< in its prompts, where they are screened
+  std::optional<std::string> prompt;   ///< as PromptText has it, where it is audited
 
   // Of generation; 0 for other requests.
   size_t prompt_tokens = 0;

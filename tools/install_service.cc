@@ -35,8 +35,8 @@ constexpr const char* kUnitFolder = "/etc/systemd/system";
 constexpr const char* kUnitName = "quern.service";
 
 /// Options of `quern serve` that name a small file, which the service gets as a credential.
-constexpr std::array<std::string_view, 4> kFileOptions = {"--api-key-file", "--chat-template-file",
-                                                          "--ssl-cert-file", "--ssl-key-file"};
+constexpr std::array<std::string_view, 5> kFileOptions = {
+    "--api-key-file", "--chat-template-file", "--screening", "--ssl-cert-file", "--ssl-key-file"};
 /// The one folder that the service can write to.
 constexpr const char* kLogFolder = "/var/log/quern/";
 

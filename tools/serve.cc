@@ -160,7 +160,7 @@ class Serving {
   }
 
   void Reload() {
-    if (server_->CanReload()) LogReload("keys and certificate", server_->Reload());
+    if (server_->CanReload()) LogReload("keys, certificate and screening", server_->Reload());
     if (!options_.has_several()) return;
     LogReload("models", Configure().map([](const auto&) {}));
   }

@@ -192,6 +192,11 @@ void ServeOptions::AddTo(CLI::App* command) {
       ->needs(audit_log)
       ->check(CLI::Range(size_t{1}, size_t{1000}))
       ->capture_default_str();
+  command
+      ->add_option("--screening", http.screening_file,
+                   "File of rules, NAME log|block PATTERN on a line, that prompts are screened by; "
+                   "read again at SIGHUP (default: none)")
+      ->type_name("FILE");
   command->add_option(
       "--otlp-endpoint", tracing.endpoint,
       "URL of an OpenTelemetry collector that gets a trace of each request, by OTLP "

@@ -19,6 +19,11 @@ TEST(Pattern, FindsWhatItDescribes) {
   EXPECT_EQ(pattern.Find("\xff éx"), Outcome::kFound);
 }
 
+TEST(Pattern, TellsCasesApartUnlessToldNotTo) {
+  EXPECT_EQ(Pattern::Compile("é").value().Find("É"), Outcome::kNotFound);
+  EXPECT_EQ(Pattern::Compile("é", Pattern::Case::kIgnored).value().Find("É"), Outcome::kFound);
+}
+
 TEST(Pattern, AnErrorTellsThePlace) {
   const Result<Pattern> pattern = Pattern::Compile("ab(c");
   ASSERT_FALSE(pattern);
@@ -30,6 +35,21 @@ TEST(Pattern, AnErrorTellsThePlace) {
 TEST(Pattern, GivesUpWhatHasTooManyWays) {
   const Pattern pattern = Pattern::Compile("^(a|aa)+$").value();
   EXPECT_EQ(pattern.Find(std::string(2000, 'a') + '!'), Outcome::kGivenUp);
+}
+
+// From no place of the text are there many ways, but there are many places.
+TEST(Pattern, GivesUpWhatIsTooMuchOverTheWholeText) {
+  const Pattern pattern = Pattern::Compile("a.{0,2000}[bc]").value();
+  EXPECT_EQ(pattern.Find(std::string(500, 'a')), Outcome::kNotFound);
+  EXPECT_EQ(pattern.Find(std::string(100'000, 'a')), Outcome::kGivenUp);
+  EXPECT_EQ(pattern.Find(std::string(1'000'000, ' ')), Outcome::kNotFound);
+}
+
+// Steps are few, but each passes over all of the text.
+TEST(Pattern, GivesUpWhatPassesOverTooMuch) {
+  const Pattern pattern = Pattern::Compile("a.*+[bc]").value();
+  EXPECT_EQ(pattern.Find(std::string(1000, 'a')), Outcome::kNotFound);
+  EXPECT_EQ(pattern.Find(std::string(10'000, 'a')), Outcome::kGivenUp);
 }
 
 }  // namespace
