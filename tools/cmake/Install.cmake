@@ -2,7 +2,7 @@
 include(GNUInstallDirs)
 
 install(TARGETS quern)
-install(FILES README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES README.md server/SIGNATURES.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY tools/monitoring tools/screening DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 # The program itself writes its manual page and completion. Built for another machine it needs an emulator for that
