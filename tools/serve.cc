@@ -132,6 +132,7 @@ class Serving {
     Result<Routers> routers = Routers::Create(std::move(list->routers), list->default_name);
     if (!routers) return Propagate(routers);
     std::vector<ServedModel> served;
+    served.reserve(planned.size());
     for (const PlannedModel& model : planned) served.push_back(model.served);
     ModelPoolOptions pool{.memory_bytes = several ? memory_bytes_ : 0,
                           .max_loaded = options_.max_loaded,
@@ -184,7 +185,7 @@ class Serving {
     }
   }
 
-  void PrintModel(const PlannedModel& model) const {
+  static void PrintModel(const PlannedModel& model) {
     const EngineOptions& engine = model.engine;
     const MemoryEstimate& memory = model.plan.estimate;
     fmt::print("model    {}\n", model.served.info.id);
