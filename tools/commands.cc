@@ -133,6 +133,7 @@ void AddAllCommands(Commands& commands) {
   AddChatCommand(commands);
   AddServeCommand(commands);
   AddInstallServiceCommand(commands);
+  AddServiceFilesCommand(commands);
   AddCertCommand(commands);
   AddKeyCommands(commands);
   AddPullCommand(commands);

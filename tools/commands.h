@@ -61,6 +61,7 @@ void AddBenchCommand(Commands& commands);
 void AddTuneCommand(Commands& commands);
 void AddServeCommand(Commands& commands);
 void AddInstallServiceCommand(Commands& commands);
+void AddServiceFilesCommand(Commands& commands);
 void AddCertCommand(Commands& commands);
 void AddKeyCommands(Commands& commands);
 void AddPullCommand(Commands& commands);

@@ -53,4 +53,19 @@ bool FileReader::May(const std::filesystem::path& path, mode_t bits) const {
   return (info.st_mode >> shift & bits) == bits;
 }
 
+std::optional<std::filesystem::path> ChangedByOthers(const std::filesystem::path& file) {
+  std::filesystem::path way;
+  std::error_code error;
+  for (const std::filesystem::path& part : std::filesystem::canonical(file, error)) {
+    way /= part;
+    struct stat info = {};
+    if (stat(way.c_str(), &info) != 0) continue;
+    const bool by_group = (info.st_mode & S_IWGRP) != 0 && info.st_gid != 0;
+    // In a folder such as /tmp nobody replaces what is another's.
+    const bool by_all = (info.st_mode & S_IWOTH) != 0 && (info.st_mode & S_ISVTX) == 0;
+    if (info.st_uid != 0 || by_group || by_all) return way;
+  }
+  return std::nullopt;
+}
+
 }  // namespace quern

@@ -1,4 +1,4 @@
-// Whether another user can read a file, as far as modes tell.
+// Whether another user can read or change a file, as far as modes tell.
 #pragma once
 
 #include <sys/types.h>
@@ -32,5 +32,8 @@ class FileReader {
   std::optional<uid_t> user_;
   std::vector<gid_t> groups_;
 };
+
+/// The file, or the first folder on the way to it, that others than root can change.
+std::optional<std::filesystem::path> ChangedByOthers(const std::filesystem::path& file);
 
 }  // namespace quern

@@ -34,11 +34,9 @@ namespace fs = std::filesystem;
 constexpr const char* kUnitFolder = "/etc/systemd/system";
 constexpr const char* kUnitName = "quern.service";
 
-/// Options of `quern serve` that name a small file, which the service gets as a credential.
-constexpr std::array<std::string_view, 5> kFileOptions = {
-    "--api-key-file", "--chat-template-file", "--screening", "--ssl-cert-file", "--ssl-key-file"};
 /// The one folder that the service can write to.
 constexpr const char* kLogFolder = "/var/log/quern/";
+constexpr std::array<const char*, 2> kLogOptions = {"--audit-log", "--log-file"};
 
 /// Beside the model's estimate there are connections with what they send, the templates' process,
 /// and the heap's losses.
@@ -71,8 +69,30 @@ The unit is made for this machine: for its memory, and for where the model lies.
 
 Without --user-name the service has a user of its own, which exists while it runs. All must then be
 able to read the model (chmod o+r MODEL.gguf). In /home, /root and /tmp the service sees that file
-alone. Files of keys, templates and certificates are read by systemd: only root need be able to, and
-a change takes `systemctl restart quern`. An audit log must be in /var/log/quern.
+alone.
+
+Only root need be able to read the files of keys, certificates, screening rules and templates: the
+service gets copies. After a change of them, or of a file or folder of models:
+
+  systemctl reload quern              # answers under way go on
+
+A file that the server would refuse changes nothing; the reload then fails or `systemctl status`
+tells, and the log says where the fault is. A template of one model is read at the start alone.
+
+Logs must be in /var/log/quern. For logrotate, in /etc/logrotate.d/quern:
+
+  /var/log/quern/*.log {
+    weekly
+    rotate 8
+    compress
+    delaycompress
+    missingok
+    notifempty
+    sharedscripts
+    postrotate
+      systemctl kill --kill-whom=main --signal=USR1 quern || true
+    endscript
+  }
 
 )";
 
@@ -111,21 +131,19 @@ Status CheckOptions(const InstallOptions& options) {
     return Fail(ErrorCode::kInvalidArgument,
                 "--hf-token would stand in the unit for all to read, and a service asks no hub");
   }
-  if (options.Given("--log-file") != nullptr) {
-    return Fail(ErrorCode::kInvalidArgument,
-                "--log-file is not for a service: its log goes to the journal");
-  }
   if (options.Given("--hf-repo") != nullptr) {
     return Fail(ErrorCode::kInvalidArgument,
                 "--hf-repo is not for a service, which has no folder for models: give the file, "
                 "which `quern pull` prints");
   }
-  const CLI::Option* audit = options.Given("--audit-log");
-  if (audit != nullptr && (!audit->results().front().starts_with(kLogFolder) ||
-                           audit->results().front().find("/..") != std::string::npos)) {
-    return Fail(ErrorCode::kInvalidArgument,
-                "--audit-log is {}: the service can write to files in {} alone",
-                audit->results().front(), kLogFolder);
+  for (const char* name : kLogOptions) {
+    const CLI::Option* log = options.Given(name);
+    if (log != nullptr && (!log->results().front().starts_with(kLogFolder) ||
+                           log->results().front().find("/..") != std::string::npos)) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "{} is {}: the service can write to files in {} alone", name,
+                  log->results().front(), kLogFolder);
+    }
   }
   return {};
 }
@@ -218,7 +236,7 @@ std::vector<std::string> ArgumentsOf(const InstallOptions& options) {
   for (const CLI::Option* option : options.serve_options) {
     const std::string name = "--" + option->get_lnames().front();
     if (name == "--model" || name == "--models-file" || name == "--models-dir" ||
-        std::count(kFileOptions.begin(), kFileOptions.end(), name) > 0) {
+        std::count(kServiceFileOptions.begin(), kServiceFileOptions.end(), name.substr(2)) > 0) {
       continue;
     }
     for (const std::string& value : option->results()) {
@@ -248,13 +266,16 @@ Result<ServiceUnit> MakeUnit(InstallOptions& options) {
   unit.arguments.insert(unit.arguments.end(), served->arguments.begin(), served->arguments.end());
   const std::vector<std::string> given = ArgumentsOf(options);
   unit.arguments.insert(unit.arguments.end(), given.begin(), given.end());
-  for (const std::string_view name : kFileOptions) {
-    const CLI::Option* option = options.Given(name);
+  for (const std::string_view name : kServiceFileOptions) {
+    const CLI::Option* option = options.Given(fmt::format("--{}", name));
     if (option == nullptr) continue;
     Result<std::string> path = AbsolutePath(option->results().front());
     if (!path) return Propagate(path);
-    unit.credentials.push_back({std::string(name.substr(2)), *path});
+    unit.copied_files.push_back({std::string(name), *path});
   }
+  // As quern serve takes SIGHUP, which would else end it.
+  unit.can_reload = serve.has_several() || serve.http.tls || !serve.http.api_key_file.empty() ||
+                    !serve.http.screening_file.empty();
   unit.user = options.user;
   unit.needed_files = served->files;
   unit.needed_files.push_back(unit.executable);
@@ -269,7 +290,8 @@ Result<ServiceUnit> MakeUnit(InstallOptions& options) {
     if (!url) return Propagate(url);
     unit.calls_out = !IsLoopback(HostOfUrl(*url));
   }
-  unit.has_logs = options.Given("--audit-log") != nullptr;
+  unit.has_logs = std::any_of(kLogOptions.begin(), kLogOptions.end(),
+                              [&](const char* name) { return options.Given(name) != nullptr; });
   unit.has_low_port = serve.http.port > 0 && serve.http.port < kFirstFreePort;
   unit.memory_max = MemoryMaxFor(served->memory_bytes);
   unit.start_timeout = kStartTimeout;
@@ -300,16 +322,38 @@ void WarnOfUnreadable(const ServiceUnit& unit, const FileReader& reader) {
   }
 }
 
-void PrintNext(const std::string& path, uint64_t memory_max) {
+/// Says what an operator may not expect of the unit.
+void WarnOfSurprises(const ServiceUnit& unit, const ServeOptions& serve) {
+  const std::optional<fs::path> changed = ChangedByOthers(unit.executable);
+  if (!unit.copied_files.empty() && changed) {
+    fmt::print(stderr,
+               "warning: root will run {} to copy files, and others than root can change {}: "
+               "install the program first\n",
+               unit.executable, changed->string());
+  }
+  if (serve.models_file.empty()) return;
+  const fs::path models = fs::canonical(serve.models_file);
+  if (IsHiddenByUnit(models.string())) {
+    fmt::print(stderr,
+               "warning: the service sees {} as it is at the start, and no other models beside it "
+               "than now: outside of /home, /root and /tmp a reload finds what has changed\n",
+               models.string());
+  }
+}
+
+void PrintNext(const std::string& path, const ServiceUnit& unit) {
   const fs::path absolute = fs::absolute(path);
   const std::string name = absolute.stem().string();
   const bool is_found = absolute.parent_path() == kUnitFolder;
   fmt::print("{} is written; the service may take {} of memory. Next:\n\n", path,
-             FormatBytes(memory_max));
+             FormatBytes(unit.memory_max));
   fmt::print("  systemctl daemon-reload\n");
   fmt::print("  systemctl enable --now {}\n", is_found ? name : absolute.string());
   fmt::print("  systemctl status {}\n", name);
   fmt::print("  journalctl -u {} -f\n", name);
+  if (!unit.can_reload) return;
+  fmt::print("\nAfter a change of keys, certificates, rules or models:\n\n");
+  fmt::print("  systemctl reload {}\n", name);
 }
 
 Result<int> InstallService(InstallOptions& options) {
@@ -329,12 +373,13 @@ Result<int> InstallService(InstallOptions& options) {
   Result<std::string> text = UnitText(*unit);
   if (!text) return Propagate(text);
   WarnOfUnreadable(*unit, *reader);
+  WarnOfSurprises(*unit, options.serve);
   if (options.print) {
     fmt::print("{}", *text);
     return 0;
   }
   if (Status status = WriteText(options.output, *text); !status) return Propagate(status);
-  PrintNext(options.output, unit->memory_max);
+  PrintNext(options.output, *unit);
   return 0;
 }
 

@@ -79,14 +79,12 @@ class Serving {
 
     ServeSignals::CatchStop();
     PrintStart(*planned, *port);
-    const std::string name = planned->size() == 1 ? planned->front().served.info.id
-                                                  : fmt::format("{} models", planned->size());
     log_.Write(LogLevel::kInfo, "listening",
-               {{"host", options_.http.host}, {"port", *port}, {"model", name}});
-    notifier_.Ready(fmt::format("{} at {}", name, Url(options_.http.host, *port)));
+               {{"host", options_.http.host}, {"port", *port}, {"model", served_}});
+    notifier_.Ready(StatusAt(*port));
     const ServiceWatchdog watchdog(notifier_, watchdog_, [this] { return pool_.stalled(); });
     for (Asked asked = ServeSignals::Wait(); asked != Asked::kStop; asked = ServeSignals::Wait()) {
-      asked == Asked::kReload ? Reload() : ReopenLogs();
+      asked == Asked::kReload ? Reload(*port) : ReopenLogs();
     }
     notifier_.Stopping(fmt::format("Answers under way have {} s to end", options_.drain_seconds));
     log_.Write(LogLevel::kInfo, "stopping", {{"drain_seconds", options_.drain_seconds}});
@@ -144,6 +142,8 @@ class Serving {
           std::make_unique<HttpServer>(options_.http, &pool_, &metrics_, &log_, audit_, tracer_);
     }
     server_->SetRouters(*std::move(routers));
+    served_ = planned.size() == 1 ? planned.front().served.info.id
+                                  : fmt::format("{} models", planned.size());
     return planned;
   }
 
@@ -160,19 +160,32 @@ class Serving {
                        is_ipv6 ? "[" + host + "]" : host, port);
   }
 
-  void Reload() {
-    if (server_->CanReload()) LogReload("keys, certificate and screening", server_->Reload());
-    if (!options_.has_several()) return;
-    LogReload("models", Configure().map([](const auto&) {}));
+  /// What the service manager is told of the server once it is ready.
+  std::string StatusAt(int port) const {
+    return fmt::format("{} at {}", served_, Url(options_.http.host, port));
   }
 
-  void LogReload(std::string_view what, const Status& status) {
+  void Reload(int port) {
+    notifier_.Reloading("Reading again what may have changed");
+    std::string failures;
+    if (server_->CanReload()) {
+      failures += LogReload("keys, certificate and screening", server_->Reload());
+    }
+    if (options_.has_several()) {
+      failures += LogReload("models", Configure().map([](const auto&) {}));
+    }
+    notifier_.Ready(StatusAt(port) + failures);
+  }
+
+  /// Returns what the service manager is told of a failure.
+  std::string LogReload(std::string_view what, const Status& status) {
     if (status) {
       log_.Write(LogLevel::kInfo, "reloaded", {{"what", what}});
-    } else {
-      log_.Write(LogLevel::kError, "not reloaded, all stays as it was",
-                 {{"what", what}, {"error", status.error().message}});
+      return "";
     }
+    log_.Write(LogLevel::kError, "not reloaded, all stays as it was",
+               {{"what", what}, {"error", status.error().message}});
+    return fmt::format("; {} not reloaded: {}", what, status.error().message);
   }
 
   void ReopenLogs() {
@@ -235,6 +248,7 @@ class Serving {
   const ServiceNotifier& notifier_;
   std::chrono::microseconds watchdog_;
   uint64_t memory_bytes_ = 0;  ///< of models that are loaded together
+  std::string served_;         ///< the model's name, or how many there are
   int percent_loaded_ = -1;
   std::atomic<bool> is_starting_{true};
   Metrics metrics_;

@@ -58,6 +58,10 @@ void ServiceNotifier::Starting(std::string_view status, std::chrono::seconds pat
                    StatusLine(status)));
 }
 
+void ServiceNotifier::Reloading(std::string_view status) const {
+  Send("RELOADING=1\n" + StatusLine(status));
+}
+
 void ServiceNotifier::Ready(std::string_view status) const {
   Send("READY=1\n" + StatusLine(status));
 }

@@ -27,6 +27,8 @@ class ServiceNotifier {
 
   /// It starts, and will send its next message within `patience`, whatever the manager's own limit.
   void Starting(std::string_view status, std::chrono::seconds patience) const;
+  /// It reads again what may have changed; Ready ends that.
+  void Reloading(std::string_view status) const;
   /// It does its work from here on; also after a reload.
   void Ready(std::string_view status) const;
   /// It works still: expected again within the manager's watchdog interval.

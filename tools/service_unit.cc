@@ -49,6 +49,9 @@ SystemCallFilter=~@aio @chown @keyring @privileged @resources @setuid
 SystemCallErrorNumber=EPERM
 )";
 
+/// Where the copies of files are: a folder of the service's user, by the unit's name.
+constexpr std::string_view kCopies = "%t/%N";
+
 /// Characters that need no quotes in a word.
 bool IsPlain(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
@@ -99,10 +102,34 @@ std::string CommandLine(const ServiceUnit& unit) {
     line += argument.starts_with("--") ? " \\\n    " : " ";
     line += UnitWord(argument);
   }
-  for (const ServiceCredential& credential : unit.credentials) {
-    line += fmt::format(" \\\n    --{0} %d/{0}", credential.name);
+  for (const ServiceFile& file : unit.copied_files) {
+    line += fmt::format(" \\\n    --{0} {1}/{0}", file.name, kCopies);
   }
   return line;
+}
+
+/// Root copies the files.
+std::string CopyLine(const ServiceUnit& unit) {
+  std::string line = fmt::format("+:{} service-files {}", PathWord(unit.executable), kCopies);
+  for (const ServiceFile& file : unit.copied_files) {
+    line += fmt::format(" \\\n    --{} {}", file.name, UnitWord(file.path));
+  }
+  return line;
+}
+
+/// What is run for the service, and where its files are.
+std::string Commands(const ServiceUnit& unit) {
+  std::string text;
+  if (!unit.copied_files.empty()) {
+    text += fmt::format(
+        "# Files that only root can read: copies for the service, made anew at a reload.\n"
+        "RuntimeDirectory=%N\nRuntimeDirectoryMode=0500\nExecStartPre={}\n",
+        CopyLine(unit));
+  }
+  text += fmt::format("ExecStart={}\n", CommandLine(unit));
+  if (!unit.can_reload) return text;
+  if (!unit.copied_files.empty()) text += fmt::format("ExecReload={}\n", CopyLine(unit));
+  return text + "ExecReload=/bin/sh -c \"kill -HUP $MAINPID\"\n";
 }
 
 }  // namespace
@@ -136,7 +163,7 @@ Result<std::string> UnitText(const ServiceUnit& unit) {
   std::vector<std::string> paths = {unit.executable};
   paths.insert(paths.end(), unit.needed_files.begin(), unit.needed_files.end());
   paths.insert(paths.end(), unit.revealed_files.begin(), unit.revealed_files.end());
-  for (const ServiceCredential& credential : unit.credentials) paths.push_back(credential.path);
+  for (const ServiceFile& file : unit.copied_files) paths.push_back(file.path);
   for (const std::string& path : paths) {
     if (Status status = CheckPath(path); !status) return Propagate(status);
   }
@@ -145,18 +172,16 @@ Result<std::string> UnitText(const ServiceUnit& unit) {
   std::string text = "[Unit]\nDescription=Quern, a server of language models\n";
   text += is_loopback ? "After=network.target\n"
                       : "Wants=network-online.target\nAfter=network-online.target\n";
-  if (!unit.needed_files.empty()) {
-    text += fmt::format("RequiresMountsFor={}\n", PathWords(unit.needed_files));
+  std::vector<std::string> mounted = unit.needed_files;
+  for (const ServiceFile& file : unit.copied_files) mounted.push_back(file.path);
+  if (!mounted.empty()) {
+    text += fmt::format("RequiresMountsFor={}\n", PathWords(mounted));
   }
   text +=
       "# What fails five times in ten minutes stays down.\n"
       "StartLimitIntervalSec=10min\nStartLimitBurst=5\n";
 
-  text +=
-      fmt::format("\n[Service]\nType=notify\nNotifyAccess=main\nExecStart={}\n", CommandLine(unit));
-  for (const ServiceCredential& credential : unit.credentials) {
-    text += fmt::format("LoadCredential={}:{}\n", credential.name, WithPercents(credential.path));
-  }
+  text += "\n[Service]\nType=notify\nNotifyAccess=main\n" + Commands(unit);
   text += unit.user.empty() ? "DynamicUser=yes\n" : fmt::format("User={}\n", unit.user);
   text += fmt::format("TimeoutStartSec={}\nTimeoutStopSec={}\nWatchdogSec={}\n",
                       unit.start_timeout.count(), unit.stop_timeout.count(), unit.watchdog.count());

@@ -8,20 +8,16 @@
 #include <vector>
 
 #include "gguf/result.h"
+#include "tools/service_copies.h"
 
 namespace quern {
-
-/// A small file that systemd reads for the service, so that the service's user need not be able to.
-struct ServiceCredential {
-  std::string name;  ///< of the credential, and with "--" before it of the option that takes a file
-  std::string path;  ///< absolute
-};
 
 /// Paths are absolute.
 struct ServiceUnit {
   std::string executable;
-  std::vector<std::string> arguments;  ///< the executable's; options begin with "--"
-  std::vector<ServiceCredential> credentials;
+  std::vector<std::string> arguments;       ///< the executable's; options begin with "--"
+  std::vector<ServiceFile> copied_files;    ///< at the start and at a reload, by root
+  bool can_reload = false;                  ///< it takes SIGHUP
   std::string user;                         ///< empty: one that exists while the service runs
   std::vector<std::string> needed_files;    ///< whose file systems are mounted first
   std::vector<std::string> revealed_files;  ///< alone to be seen in folders that are else empty

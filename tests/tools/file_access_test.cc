@@ -67,6 +67,21 @@ TEST_F(FileAccess, ALinkLeadsThroughOtherFolders) {
   EXPECT_EQ(FileReader::Stranger().ClosedFolder(link), folder_);
 }
 
+TEST_F(FileAccess, WhatIsRootsAloneOthersDoNotChange) {
+  EXPECT_EQ(ChangedByOthers("/bin/sh"), std::nullopt);
+  fs::permissions(file_, fs::perms(0646));
+  EXPECT_NE(ChangedByOthers(file_), std::nullopt);
+  if (getuid() != 0) GTEST_SKIP() << "files of others than root are changed by them anyway";
+  const fs::path folder = fs::canonical(folder_);
+  EXPECT_EQ(ChangedByOthers(file_), folder / file_.filename());
+  fs::permissions(folder_, fs::perms(0757));
+  EXPECT_EQ(ChangedByOthers(file_), folder);
+  fs::permissions(folder_, fs::perms(01757));  // as /tmp
+  EXPECT_EQ(ChangedByOthers(file_), folder / file_.filename());
+  fs::permissions(file_, fs::perms(0644));
+  EXPECT_EQ(ChangedByOthers(file_), std::nullopt);
+}
+
 TEST_F(FileAccess, UsersMustExist) {
   const Result<FileReader> nobody = FileReader::Named("no such user");
   ASSERT_FALSE(nobody);

@@ -76,12 +76,18 @@ TEST(InstallService, WritesLogsWhereSystemdMakesAFolder) {
   EXPECT_THAT(unit, HasSubstr("LogsDirectory=quern\n"));
   EXPECT_THAT(unit, HasSubstr("--audit-log /var/log/quern/audit.log"));
   EXPECT_THAT(Printed({}), Not(HasSubstr("LogsDirectory")));
-  for (const char* elsewhere : {"/srv/audit.log", "audit.log", "/var/log/quern/../audit.log"}) {
-    ExpectError({"--audit-log", elsewhere}, "can write to files in /var/log/quern/ alone");
+  EXPECT_THAT(Printed({"--log-file", "/var/log/quern/quern.log"}),
+              HasSubstr("LogsDirectory=quern\n"));
+  for (const std::string option : {"--audit-log", "--log-file"}) {
+    for (const char* elsewhere : {"/srv/a.log", "a.log", "/var/log/quern/../a.log"}) {
+      ExpectError({option, elsewhere}, option + " is " + elsewhere +
+                                           ": the service can write to files in /var/log/quern/ "
+                                           "alone");
+    }
   }
 }
 
-TEST(InstallService, PassesCertificatesAsCredentials) {
+TEST(InstallService, HasCertificatesCopied) {
   const TempDir dir;
   const std::string certificate = dir.File("server.crt");
   const std::string key = dir.File("server.key");
@@ -90,9 +96,39 @@ TEST(InstallService, PassesCertificatesAsCredentials) {
   testing::WriteFile(certificate, made.pem);
   testing::WriteFile(key, made.key_pem);
   const std::string unit = Printed({"--ssl-cert-file", certificate, "--ssl-key-file", key});
-  EXPECT_THAT(unit, HasSubstr("LoadCredential=ssl-cert-file:" + certificate + "\n"));
-  EXPECT_THAT(unit, HasSubstr("LoadCredential=ssl-key-file:" + key + "\n"));
-  EXPECT_THAT(unit, HasSubstr("--ssl-key-file %d/ssl-key-file"));
+  EXPECT_THAT(unit, HasSubstr("    --ssl-cert-file " + certificate + " \\\n"));
+  EXPECT_THAT(unit, HasSubstr("    --ssl-key-file " + key + "\n"));
+  EXPECT_THAT(unit, HasSubstr("    --ssl-key-file %t/%N/ssl-key-file\n"));
+}
+
+TEST(InstallService, ReloadsWhatTheServerReadsAgain) {
+  const TempDir dir;
+  testing::WriteFile(dir.File("keys"), "secret\n");
+  testing::WriteFile(dir.File("rules"), "mill block mill\n");
+  testing::WriteFile(dir.File("template"), "{{ messages[0].content }}");
+  EXPECT_THAT(Printed({"--api-key-file", dir.File("keys")}), HasSubstr("\nExecReload="));
+  EXPECT_THAT(Printed({"--screening", dir.File("rules")}), HasSubstr("\nExecReload="));
+  // SIGHUP would end it.
+  EXPECT_THAT(Printed({}), Not(HasSubstr("ExecReload")));
+  EXPECT_THAT(Printed({"--chat-template-file", dir.File("template")}),
+              Not(HasSubstr("ExecReload")));
+
+  const std::vector<std::string> options = {"--api-key-file", dir.File("keys"), "-o", dir.path()};
+  EXPECT_THAT(Install(options).out, HasSubstr("  systemctl reload quern\n"));
+  EXPECT_THAT(Install({"-o", dir.path(), "--force"}).out, Not(HasSubstr("systemctl reload")));
+}
+
+TEST(InstallService, WhatRootRunsMustBeRootsAlone) {
+  const TempDir dir;
+  testing::WriteFile(dir.File("keys"), "secret\n");
+  const fs::path program = fs::canonical("/proc/self/exe");
+  const fs::perms before = fs::status(program).permissions();
+  fs::permissions(program, fs::perms::others_write, fs::perm_options::add);
+  const Outcome copying = Install({"--print", "--api-key-file", dir.File("keys")});
+  const Outcome plain = Install({"--print"});
+  fs::permissions(program, before);
+  EXPECT_THAT(copying.err, HasSubstr("others than root can change"));
+  EXPECT_THAT(plain.err, Not(HasSubstr("others than root can change")));
 }
 
 TEST(InstallService, ReplacesNoUnitUnlessItIsForcedTo) {
@@ -149,6 +185,10 @@ TEST(InstallService, SeveralModelsShareTheMemory) {
     EXPECT_THAT(unit, HasSubstr("--models-max 1"));
   }
   EXPECT_THAT(Printed({"--models-file", file}), HasSubstr("--models-file " + file));
+  EXPECT_THAT(Printed({"--models-file", file}), HasSubstr("\nExecReload="));
+  EXPECT_THAT(Install({"--print", "--models-file", file}).err,
+              HasSubstr("warning: the service sees " + fs::canonical(file).string() +
+                        " as it is at the start"));
   EXPECT_THAT(Printed({"--models-file", file, "--models-memory", "3GB"}),
               HasSubstr("\nMemoryMax=4697620480\n"));
   testing::WriteFile(file, "[models.a]\npath = 'c.gguf'\n");
@@ -177,10 +217,10 @@ TEST(InstallService, FilesAreNamedByTheirWholePath) {
       Printed({"--api-key-file", "keys", "--chat-template-file", "./template"});
   fs::current_path(before);
   const std::string folder = fs::canonical(dir.path()).string();
-  EXPECT_THAT(unit, HasSubstr("--api-key-file %d/api-key-file"));
-  EXPECT_THAT(unit, HasSubstr("\nLoadCredential=api-key-file:" + folder + "/keys\n"));
-  EXPECT_THAT(unit, HasSubstr("--chat-template-file %d/chat-template-file"));
-  EXPECT_THAT(unit, HasSubstr("\nLoadCredential=chat-template-file:" + folder + "/template\n"));
+  EXPECT_THAT(unit, HasSubstr("--api-key-file %t/%N/api-key-file"));
+  EXPECT_THAT(unit, HasSubstr("    --api-key-file " + folder + "/keys \\\n"));
+  EXPECT_THAT(unit, HasSubstr("--chat-template-file %t/%N/chat-template-file"));
+  EXPECT_THAT(unit, HasSubstr("    --chat-template-file " + folder + "/template\n"));
   EXPECT_THAT(unit, Not(HasSubstr("secret")));
 }
 
@@ -197,7 +237,6 @@ TEST(InstallService, WhatAServiceMustNotHaveIsRefused) {
   ExpectError({"--api-key", "secret"}, "--api-key would stand in the unit for all to read");
   ExpectError({"--hf-token", "secret"}, "--hf-token would stand in the unit for all to read");
   ExpectError({"--hf-repo", "org/repo"}, "--hf-repo is not for a service");
-  ExpectError({"--log-file", "/var/log/quern"}, "--log-file is not for a service");
   ExpectError({"--user-name", "no such user"}, "there is no user 'no such user'");
 }
 

@@ -14,6 +14,7 @@
 
 #include "tests/testing/notify_socket.h"
 #include "tests/testing/temp_dir.h"
+#include "tests/testing/write_file.h"
 
 namespace quern {
 namespace {
@@ -25,7 +26,7 @@ using testing::TempDir;
 /// `quern serve` on a free port, with `manager` for a service manager that has a watchdog.
 class Service {
  public:
-  explicit Service(const NotifySocket& manager) {
+  explicit Service(const NotifySocket& manager, const std::string& key_file = "") {
     process_ = fork();
     if (process_ != 0) return;
     setenv("NOTIFY_SOCKET", manager.address().c_str(), 1);
@@ -33,7 +34,9 @@ class Service {
     setenv("WATCHDOG_USEC", "200000", 1);
     const int nothing = open("/dev/null", O_WRONLY);
     dup2(nothing, STDOUT_FILENO);
-    execl(QUERN_EXECUTABLE, QUERN_EXECUTABLE, "serve", "--port", "0", nullptr);
+    const char* has_keys = key_file.empty() ? nullptr : "--api-key-file";
+    execl(QUERN_EXECUTABLE, QUERN_EXECUTABLE, "serve", "--port", "0", has_keys, key_file.c_str(),
+          nullptr);
     _exit(127);
   }
   ~Service() {
@@ -45,6 +48,7 @@ class Service {
   Service& operator=(const Service&) = delete;
 
   void Terminate() const { kill(process_, SIGTERM); }
+  void Reload() const { kill(process_, SIGHUP); }
   /// Waits for its end; -1 when a signal ended it.
   int ExitCode() {
     int status = 0;
@@ -85,6 +89,26 @@ TEST(ServeNotify, FromStartToEnd) {
   service.Terminate();
   EXPECT_THAT(NextBut(manager, "WATCHDOG=1"), StartsWith("STOPPING=1\nSTATUS="));
   EXPECT_EQ(service.ExitCode(), 0);
+}
+
+TEST(ServeNotify, AReloadHasABeginningAndAnEnd) {
+  const TempDir dir;
+  const NotifySocket manager(dir.File("notify"));
+  testing::WriteFile(dir.File("keys"), "secret\n");
+  const Service service(manager, dir.File("keys"));
+  const std::string ready = NextBut(manager, "EXTEND_TIMEOUT_USEC=");
+  ASSERT_THAT(ready, StartsWith("READY=1\nSTATUS="));
+
+  service.Reload();
+  EXPECT_THAT(NextBut(manager, "WATCHDOG=1"), StartsWith("RELOADING=1\nSTATUS="));
+  EXPECT_EQ(NextBut(manager, "WATCHDOG=1"), ready);
+
+  testing::WriteFile(dir.File("keys"), "# none\n");
+  service.Reload();
+  EXPECT_THAT(NextBut(manager, "WATCHDOG=1"), StartsWith("RELOADING=1\nSTATUS="));
+  EXPECT_EQ(NextBut(manager, "WATCHDOG=1"),
+            ready + "; keys, certificate and screening not reloaded: " + dir.File("keys") +
+                " has no API key, expected one a line");
 }
 
 }  // namespace

@@ -28,6 +28,8 @@ void ExpectMessages(const NotifySocket& manager) {
   EXPECT_EQ(manager.Receive(), "READY=1\nSTATUS=demo at http://127.0.0.1:8080");
   (*notifier)->Alive();
   EXPECT_EQ(manager.Receive(), "WATCHDOG=1");
+  (*notifier)->Reloading("keys");
+  EXPECT_EQ(manager.Receive(), "RELOADING=1\nSTATUS=keys");
   (*notifier)->Stopping("30 s");
   EXPECT_EQ(manager.Receive(), "STOPPING=1\nSTATUS=30 s");
 }

@@ -61,13 +61,45 @@ TEST(UnitText, PathsAreEscaped) {
   unit.executable = "/opt/100% quern";
   unit.needed_files = {"/srv/a b.gguf", "/srv/c$.gguf"};
   unit.revealed_files = {"/home/a:b.gguf", "/home/c%.gguf"};
-  unit.credentials = {{"api-key-file", "/etc/my keys%"}};
+  unit.copied_files = {{"api-key-file", "/etc/my keys%"}};
   const std::string text = UnitText(unit).value();
   EXPECT_THAT(text, HasSubstr("\nExecStart=:\"/opt/100%% quern\" serve"));
-  EXPECT_THAT(text, HasSubstr(" \\\n    --api-key-file %d/api-key-file\n"));
-  EXPECT_THAT(text, HasSubstr("\nLoadCredential=api-key-file:/etc/my keys%%\n"));
-  EXPECT_THAT(text, HasSubstr("\nRequiresMountsFor=\"/srv/a b.gguf\" \"/srv/c$.gguf\"\n"));
+  EXPECT_THAT(text, HasSubstr(" \\\n    --api-key-file \"/etc/my keys%%\"\n"));
+  EXPECT_THAT(
+      text,
+      HasSubstr("\nRequiresMountsFor=\"/srv/a b.gguf\" \"/srv/c$.gguf\" \"/etc/my keys%%\"\n"));
   EXPECT_THAT(text, HasSubstr("\nBindReadOnlyPaths=\"/home/a:b.gguf\" /home/c%%.gguf\n"));
+}
+
+TEST(UnitText, RootCopiesFilesAtTheStartAndAtAReload) {
+  ServiceUnit unit = SomeUnit();
+  unit.copied_files = {{"api-key-file", "/etc/keys"}, {"screening", "/etc/rules"}};
+  const std::string copy =
+      "=+:/usr/bin/quern service-files %t/%N \\\n"
+      "    --api-key-file /etc/keys \\\n"
+      "    --screening /etc/rules\n";
+  const std::string start =
+      "RuntimeDirectory=%N\nRuntimeDirectoryMode=0500\n"
+      "ExecStartPre" +
+      copy +
+      "ExecStart=:/usr/bin/quern serve \\\n"
+      "    --port 8081 \\\n"
+      "    --api-key-file %t/%N/api-key-file \\\n"
+      "    --screening %t/%N/screening\n";
+  EXPECT_THAT(UnitText(unit).value(), HasSubstr(start));
+  EXPECT_THAT(UnitText(unit).value(), Not(HasSubstr("ExecReload")));
+  unit.can_reload = true;
+  EXPECT_THAT(UnitText(unit).value(), HasSubstr(start + "ExecReload" + copy +
+                                                "ExecReload=/bin/sh -c \"kill -HUP $MAINPID\"\n"));
+}
+
+TEST(UnitText, AReloadMayHaveNothingToCopy) {
+  ServiceUnit unit = SomeUnit();
+  unit.can_reload = true;
+  const std::string text = UnitText(unit).value();
+  EXPECT_THAT(text, HasSubstr("\nExecReload=/bin/sh -c \"kill -HUP $MAINPID\"\n"));
+  EXPECT_THAT(text, Not(HasSubstr("service-files")));
+  EXPECT_THAT(text, Not(HasSubstr("RuntimeDirectory")));
 }
 
 TEST(UnitText, RefusesPathsThatItCannotHold) {
@@ -76,7 +108,7 @@ TEST(UnitText, RefusesPathsThatItCannotHold) {
     unit.needed_files = {path};
     EXPECT_THAT(ErrorOf(unit), HasSubstr("a unit cannot name the file '/srv/")) << path;
     unit = SomeUnit();
-    unit.credentials = {{"api-key-file", path}};
+    unit.copied_files = {{"api-key-file", path}};
     EXPECT_THAT(ErrorOf(unit), HasSubstr("a unit cannot name the file '/srv/")) << path;
   }
 }
