@@ -128,8 +128,12 @@ std::string Commands(const ServiceUnit& unit) {
   }
   text += fmt::format("ExecStart={}\n", CommandLine(unit));
   if (!unit.can_reload) return text;
+  // From the notice on a reload lasts until the server says that it is ready, however late it gets
+  // the signal; Type=notify-reload, which does the same, is unknown to systemd 252.
   if (!unit.copied_files.empty()) text += fmt::format("ExecReload={}\n", CopyLine(unit));
-  return text + "ExecReload=/bin/sh -c \"kill -HUP $MAINPID\"\n";
+  return text +
+         "ExecReload=/usr/bin/systemd-notify RELOADING=1\n"
+         "ExecReload=/bin/sh -c \"kill -HUP $MAINPID\"\n";
 }
 
 }  // namespace
@@ -178,10 +182,10 @@ Result<std::string> UnitText(const ServiceUnit& unit) {
     text += fmt::format("RequiresMountsFor={}\n", PathWords(mounted));
   }
   text +=
-      "# What fails five times in ten minutes stays down.\n"
-      "StartLimitIntervalSec=10min\nStartLimitBurst=5\n";
+      "# What fails ten times in ten minutes stays down.\n"
+      "StartLimitIntervalSec=10min\nStartLimitBurst=10\n";
 
-  text += "\n[Service]\nType=notify\nNotifyAccess=main\n" + Commands(unit);
+  text += "\n[Service]\nType=notify\nNotifyAccess=exec\n" + Commands(unit);
   text += unit.user.empty() ? "DynamicUser=yes\n" : fmt::format("User={}\n", unit.user);
   text += fmt::format("TimeoutStartSec={}\nTimeoutStopSec={}\nWatchdogSec={}\n",
                       unit.start_timeout.count(), unit.stop_timeout.count(), unit.watchdog.count());

@@ -90,6 +90,7 @@ TEST(UnitText, RootCopiesFilesAtTheStartAndAtAReload) {
   EXPECT_THAT(UnitText(unit).value(), Not(HasSubstr("ExecReload")));
   unit.can_reload = true;
   EXPECT_THAT(UnitText(unit).value(), HasSubstr(start + "ExecReload" + copy +
+                                                "ExecReload=/usr/bin/systemd-notify RELOADING=1\n"
                                                 "ExecReload=/bin/sh -c \"kill -HUP $MAINPID\"\n"));
 }
 
