@@ -118,7 +118,7 @@ std::string CopyLine(const ServiceUnit& unit) {
 }
 
 /// What is run for the service, and where its files are.
-std::string Commands(const ServiceUnit& unit) {
+std::string CommandLines(const ServiceUnit& unit) {
   std::string text;
   if (!unit.copied_files.empty()) {
     text += fmt::format(
@@ -128,9 +128,9 @@ std::string Commands(const ServiceUnit& unit) {
   }
   text += fmt::format("ExecStart={}\n", CommandLine(unit));
   if (!unit.can_reload) return text;
+  if (!unit.copied_files.empty()) text += fmt::format("ExecReload={}\n", CopyLine(unit));
   // From the notice on a reload lasts until the server says that it is ready, however late it gets
   // the signal; Type=notify-reload, which does the same, is unknown to systemd 252.
-  if (!unit.copied_files.empty()) text += fmt::format("ExecReload={}\n", CopyLine(unit));
   return text +
          "ExecReload=/usr/bin/systemd-notify RELOADING=1\n"
          "ExecReload=/bin/sh -c \"kill -HUP $MAINPID\"\n";
@@ -185,7 +185,7 @@ Result<std::string> UnitText(const ServiceUnit& unit) {
       "# What fails ten times in ten minutes stays down.\n"
       "StartLimitIntervalSec=10min\nStartLimitBurst=10\n";
 
-  text += "\n[Service]\nType=notify\nNotifyAccess=exec\n" + Commands(unit);
+  text += "\n[Service]\nType=notify\nNotifyAccess=exec\n" + CommandLines(unit);
   text += unit.user.empty() ? "DynamicUser=yes\n" : fmt::format("User={}\n", unit.user);
   text += fmt::format("TimeoutStartSec={}\nTimeoutStopSec={}\nWatchdogSec={}\n",
                       unit.start_timeout.count(), unit.stop_timeout.count(), unit.watchdog.count());
