@@ -13,17 +13,9 @@
 HWY_BEFORE_NAMESPACE();
 namespace quern::HWY_NAMESPACE {
 
-// Register tile: kTileVectors row vectors by kTileTokens tokens. Each weight vector feeds
-// kTileTokens products and each activation kTileVectors, so that loads do not limit; the sums of
-// 2 x 6 (integer and float) and their operands take 27 of AVX-512's 32 registers.
+// Row vectors of a register tile. Each weight vector feeds as many products as the tile has tokens,
+// and each activation kTileVectors, so that loads do not limit.
 inline constexpr size_t kTileVectors = 2;
-#if HWY_TARGET == HWY_AVX3_DL || HWY_TARGET == HWY_AVX3_ZEN4
-inline constexpr size_t kTileTokens = 6;
-#elif HWY_TARGET == HWY_AVX3 || HWY_TARGET_IS_NEON
-inline constexpr size_t kTileTokens = 4;
-#else
-inline constexpr size_t kTileTokens = 2;
-#endif
 
 // Two groups make a panel, so that 512-bit targets have kTileVectors vectors of rows.
 inline constexpr size_t kPanelGroups = 2;
@@ -44,7 +36,7 @@ struct TileArgs {
   float* sums;  ///< [token][kPanelRows], added to
 };
 
-/// Kernel supplies: Panel, kPanelCols (columns of a panel), XBytes(cols), and
+/// Kernel supplies: Panel, kPanelCols (columns of a panel), kTileTokens, XBytes(cols), and
 ///   Unpack(w, group, first_col, n_cols, panel)
 ///   Tile<kTokens>(tile_args)
 template <class Kernel, size_t kTokens>
@@ -79,9 +71,9 @@ HWY_NOINLINE void PanelMatMul(const MatMulArgs& args) {
         for (size_t row = 0; row < n_groups * kRowGroup; row += kTileVectors * kLanes) {
           TileArgs<Panel> tile{panels,        row,       panel_cols, x + Kernel::XBytes(col),
                                args.x_stride, sums + row};
-          size_t left = RunTiles<Kernel, kTileTokens>(tile, n_tokens);
-          if constexpr (kTileTokens > 4) left = RunTiles<Kernel, 4>(tile, left);
-          if constexpr (kTileTokens > 2) left = RunTiles<Kernel, 2>(tile, left);
+          size_t left = RunTiles<Kernel, Kernel::kTileTokens>(tile, n_tokens);
+          if constexpr (Kernel::kTileTokens > 4) left = RunTiles<Kernel, 4>(tile, left);
+          if constexpr (Kernel::kTileTokens > 2) left = RunTiles<Kernel, 2>(tile, left);
           RunTiles<Kernel, 1>(tile, left);
         }
       }
