@@ -54,23 +54,13 @@ class DotSum {
   // Pairs of products in int16, which do not saturate up to 127 * 128 * 2 = 32512. kRun of them
   // also fit together, which spares widening each.
   HWY_INLINE void Add(size_t group, VU8 w, VI32 x) {
-    const VI8 x8 = hn::BitCast(DI8(), x);
-    if constexpr (kMaxWeight > 127) {
-      // Bit 7 of the weights apart: eight sums of two |x| fit int16.
-      const VU8 top =
-          hn::And(hn::BitCast(DU8(), hn::ShiftRight<7>(hn::BitCast(DU16(), w))), hn::Set(DU8(), 1));
-      const VI16 top_pairs = hn::SatWidenMulPairwiseAdd(DI16(), top, x8);
-      top_ = group == 0 ? top_pairs : hn::Add(top_, top_pairs);
-      w = hn::And(w, hn::Set(DU8(), 0x7F));
-    }
-    const VI16 pairs = hn::SatWidenMulPairwiseAdd(DI16(), w, x8);
+    const VI16 pairs = hn::SatWidenMulPairwiseAdd(DI16(), w, hn::BitCast(DI8(), x));
     run_ = group % kRun == 0 ? pairs : hn::Add(run_, pairs);
-    if (group % kRun == kRun - 1) total_ = hn::Add(total_, Widen(run_, 1));
+    if (group % kRun == kRun - 1) {
+      total_ = hn::Add(total_, hn::WidenMulPairwiseAdd(DI32(), run_, hn::Set(DI16(), 1)));
+    }
   }
-  HWY_INLINE VI32 Finish() const {
-    if constexpr (kMaxWeight > 127) return hn::Add(total_, Widen(top_, 128));
-    return total_;
-  }
+  HWY_INLINE VI32 Finish() const { return total_; }
 #endif
 
  private:
@@ -82,13 +72,34 @@ class DotSum {
     return run == 1 || (run <= kGroups && run * kMaxWeight * 256 <= 32767) ? run : RunFor(run / 2);
   }
   static constexpr size_t kRun = RunFor(8);
-  static HWY_INLINE VI32 Widen(VI16 pairs, int16_t factor) {
-    return hn::WidenMulPairwiseAdd(DI32(), pairs, hn::Set(DI16(), factor));
-  }
   VI16 run_ = hn::Zero(DI16());
-  VI16 top_ = hn::Zero(DI16());
 #endif
 };
+
+#if !QUERN_DOT_U8_I8 && !QUERN_DOT_I8_I8
+/// Of larger weights, two sums of nibbles: 2.3 multiplications a group where pairs of whole bytes
+/// would take 3, as each needs widening.
+template <int kMaxWeight, size_t kGroups>
+requires(kMaxWeight > 127) class DotSum<kMaxWeight, kGroups> {
+ public:
+  HWY_INLINE DotSum() = default;
+  HWY_INLINE explicit DotSum(VI32 start) : low_(start) {}
+
+  HWY_INLINE void Add(size_t group, VU8 w, VI32 x) {
+    const VU8 nibble = hn::Set(DU8(), 0x0F);
+    const VU8 high = hn::BitCast(DU8(), hn::ShiftRight<4>(hn::BitCast(DU16(), w)));
+    low_.Add(group, hn::And(w, nibble), x);
+    high_.Add(group, hn::And(high, nibble), x);
+  }
+  HWY_INLINE VI32 Finish() const {
+    return hn::Add(low_.Finish(), hn::ShiftLeft<4>(high_.Finish()));
+  }
+
+ private:
+  DotSum<15, kGroups> low_;
+  DotSum<15, kGroups> high_;
+};
+#endif
 
 }  // namespace quern::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

@@ -160,6 +160,8 @@ HWY_NOINLINE void FusedFloatMatMul(const MatMulArgs& args) {
 template <class Codec>
 struct FloatPanelKernel {
   static constexpr size_t kPanelCols = kFloatChunk;
+  // 12 sums and 3 operands: 15 registers. Ten sums hide the latency of additions.
+  static constexpr size_t kTileTokens = 6;
 
   /// 16 rows x 128 columns, 8 KB.
   struct Panel {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <iterator>
 #include <limits>
 
 #undef HWY_TARGET_INCLUDE
@@ -32,14 +33,18 @@ uint64_t ReadAllOnTarget(const std::byte* bytes, size_t n_bytes) {
   return hn::ReduceSum(DI32(), hn::BitCast(DI32(), sum));
 }
 
-// Sums in registers: enough that two dot products a cycle of five cycles' latency never wait.
-// A third where a sum takes two of 16 registers, and waits for one cycle's additions alone.
-constexpr size_t kSums = QUERN_DOT_U8_I8 || QUERN_DOT_I8_I8 ? 12 : 4;
+// As in a tile of the kernels, each weight and each activation that is loaded serves several
+// products, so that loads do not limit; and there are enough sums that no product waits for
+// another.
+constexpr size_t kWeights = 2;
+// Two dot products a cycle of five cycles' latency want ten sums. Half of them where a sum takes
+// two of 16 registers, and waits for one cycle's additions alone.
+constexpr size_t kTokens = QUERN_DOT_U8_I8 || QUERN_DOT_I8_I8 ? 6 : 3;
 
 int32_t MultiplyBytesOnTarget(size_t n) {
-  DotSum<15, kStepGroups> sums[kSums];
-  HWY_ALIGN uint8_t w[kStepGroups * sizeof(VU8)];
-  HWY_ALIGN int32_t x[kSums * kStepGroups];
+  DotSum<15, kStepGroups> sums[kWeights][kTokens];
+  HWY_ALIGN uint8_t w[kStepGroups * kWeights * sizeof(VU8)];
+  HWY_ALIGN int32_t x[kStepGroups * kTokens];
   std::memset(w, 3, sizeof(w));
   std::memset(x, 1, sizeof(x));
   for (size_t i = 0; i < n; ++i) {
@@ -47,47 +52,60 @@ int32_t MultiplyBytesOnTarget(size_t n) {
     asm volatile("" : : "r"(w), "r"(x) : "memory");
     HWY_UNROLL(8)
     for (size_t group = 0; group < kStepGroups; ++group) {
-      const VU8 group_w = hn::Load(DU8(), w + group * sizeof(VU8));
-      HWY_UNROLL(12)
-      for (size_t k = 0; k < kSums; ++k) {
-        sums[k].Add(group, group_w, hn::Set(DI32(), x[group * kSums + k]));
+      const uint8_t* group_w = w + group * kWeights * sizeof(VU8);
+      const VU8 w0 = hn::Load(DU8(), group_w);
+      const VU8 w1 = hn::Load(DU8(), group_w + sizeof(VU8));
+      HWY_UNROLL(6)
+      for (size_t t = 0; t < kTokens; ++t) {
+        const VI32 each = hn::Set(DI32(), x[group * kTokens + t]);
+        sums[0][t].Add(group, w0, each);
+        sums[1][t].Add(group, w1, each);
       }
     }
   }
   VI32 total = hn::Zero(DI32());
-  for (const auto& sum : sums) total = hn::Add(total, sum.Finish());
+  for (const auto& of_weights : sums) {
+    for (const auto& sum : of_weights) total = hn::Add(total, sum.Finish());
+  }
   return hn::ReduceSum(DI32(), total);
 }
 
-// Enough for two fused operations a cycle of four or five cycles' latency.
-constexpr size_t kFloatSums = 10;
+// Twelve sums: enough for two fused operations a cycle of four or five cycles' latency.
+constexpr size_t kFloatTokens = 6;
 
 float MultiplyFloatsOnTarget(size_t n) {
-  VF sums[kFloatSums];
-  for (VF& sum : sums) sum = hn::Zero(DF());
-  HWY_ALIGN float x[kStepGroups];
-  HWY_ALIGN float w[kFloatSums * kLanes];
-  std::fill_n(x, kStepGroups, 0.5F);
-  std::fill_n(w, kFloatSums * kLanes, 0.5F);
+  VF sums[kWeights][kFloatTokens];
+  for (auto& of_weights : sums) {
+    for (VF& sum : of_weights) sum = hn::Zero(DF());
+  }
+  HWY_ALIGN float w[kStepGroups * kWeights * kLanes];
+  HWY_ALIGN float x[kStepGroups * kFloatTokens];
+  std::fill_n(w, std::size(w), 0.5F);
+  std::fill_n(x, std::size(x), 0.5F);
   for (size_t i = 0; i < n; ++i) {
     asm volatile("" : : "r"(w), "r"(x) : "memory");
     HWY_UNROLL(8)
-    for (const float value : x) {
-      const VF each = hn::Set(DF(), value);
-      HWY_UNROLL(10)
-      for (size_t k = 0; k < kFloatSums; ++k) {
-        sums[k] = hn::MulAdd(each, hn::Load(DF(), w + k * kLanes), sums[k]);
+    for (size_t col = 0; col < kStepGroups; ++col) {
+      const VF w0 = hn::Load(DF(), w + col * kWeights * kLanes);
+      const VF w1 = hn::Load(DF(), w + (col * kWeights + 1) * kLanes);
+      HWY_UNROLL(6)
+      for (size_t t = 0; t < kFloatTokens; ++t) {
+        const VF each = hn::Set(DF(), x[col * kFloatTokens + t]);
+        sums[0][t] = hn::MulAdd(w0, each, sums[0][t]);
+        sums[1][t] = hn::MulAdd(w1, each, sums[1][t]);
       }
     }
   }
   VF total = hn::Zero(DF());
-  for (const VF& sum : sums) total = hn::Add(total, sum);
+  for (const auto& of_weights : sums) {
+    for (const VF& sum : of_weights) total = hn::Add(total, sum);
+  }
   return hn::ReduceSum(DF(), total);
 }
 
-size_t FloatProductsPerRoundOnTarget() { return kFloatSums * kStepGroups * kLanes; }
+size_t FloatProductsPerRoundOnTarget() { return kWeights * kFloatTokens * kStepGroups * kLanes; }
 
-size_t ProductsPerRoundOnTarget() { return kSums * kStepGroups * 4 * kLanes; }
+size_t ProductsPerRoundOnTarget() { return kWeights * kTokens * kStepGroups * 4 * kLanes; }
 
 }  // namespace quern::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

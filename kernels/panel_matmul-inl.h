@@ -13,17 +13,9 @@
 HWY_BEFORE_NAMESPACE();
 namespace quern::HWY_NAMESPACE {
 
-// Register tile: kTileVectors row vectors by kTileTokens tokens. Each weight vector feeds
-// kTileTokens products and each activation kTileVectors, so that loads do not limit; the sums of
-// 2 x 6 (integer and float) and their operands take 27 of AVX-512's 32 registers.
+// Row vectors of a register tile. Each weight vector feeds as many products as the tile has tokens,
+// and each activation kTileVectors, so that loads do not limit.
 inline constexpr size_t kTileVectors = 2;
-#if HWY_TARGET == HWY_AVX3_DL || HWY_TARGET == HWY_AVX3_ZEN4
-inline constexpr size_t kTileTokens = 6;
-#elif HWY_TARGET == HWY_AVX3 || HWY_TARGET_IS_NEON
-inline constexpr size_t kTileTokens = 4;
-#else
-inline constexpr size_t kTileTokens = 2;
-#endif
 
 // Two groups make a panel, so that 512-bit targets have kTileVectors vectors of rows.
 inline constexpr size_t kPanelGroups = 2;
@@ -44,13 +36,50 @@ struct TileArgs {
   float* sums;  ///< [token][kPanelRows], added to
 };
 
-/// Kernel supplies: Panel, kPanelCols (columns of a panel), XBytes(cols), and
+/// Asks for the weights of a panel to come, a share before each tile of this one: all at once they
+/// would wait for each other, which cost as much as seven tokens.
+class PanelAhead {
+ public:
+  /// The panel of the groups from `group` on and at most `most_cols` columns from `col` on. Rows
+  /// that are not interleaved are asked for when they are.
+  HWY_INLINE PanelAhead(const MatMulArgs& args, size_t group, size_t col, size_t most_cols,
+                        size_t n_tiles) {
+    const WeightMatrix& w = args.w;
+    if (w.layout != WeightLayout::kInterleaved || group >= args.group_end) return;
+    n_groups_ = std::min(kPanelGroups, args.group_end - group);
+    for (size_t g = 0; g < n_groups_; ++g) {
+      at_[g] =
+          w.data + (group + g) * PackedGroupBytes(w.type, w.n_cols) + PackedGroupBytes(w.type, col);
+    }
+    left_ = PackedGroupBytes(w.type, std::min(most_cols, w.n_cols - col));
+    constexpr size_t kCacheLine = 64;
+    share_ = (left_ / n_tiles / kCacheLine + 1) * kCacheLine;
+  }
+  HWY_INLINE void AskForShare() {
+    const size_t n_bytes = std::min(share_, left_);
+    for (size_t g = 0; g < n_groups_; ++g) {
+      PrefetchWeights<false>(at_[g], n_bytes);
+      at_[g] += n_bytes;
+    }
+    left_ -= n_bytes;
+  }
+
+ private:
+  size_t n_groups_ = 0;
+  const std::byte* at_[kPanelGroups] = {};
+  size_t left_ = 0;  // bytes of each group
+  size_t share_ = 0;
+};
+
+/// Kernel supplies: Panel, kPanelCols (columns of a panel), kTileTokens, XBytes(cols), and
 ///   Unpack(w, group, first_col, n_cols, panel)
 ///   Tile<kTokens>(tile_args)
 template <class Kernel, size_t kTokens>
-HWY_INLINE size_t RunTiles(TileArgs<typename Kernel::Panel>& tile, size_t n_tokens) {
+HWY_INLINE size_t RunTiles(TileArgs<typename Kernel::Panel>& tile, size_t n_tokens,
+                           PanelAhead& ahead) {
   size_t done = 0;
   for (; done + kTokens <= n_tokens; done += kTokens) {
+    ahead.AskForShare();
     Kernel::template Tile<kTokens>(tile);
     tile.x += kTokens * tile.x_stride;
     tile.sums += kTokens * kPanelRows;
@@ -70,19 +99,24 @@ HWY_NOINLINE void PanelMatMul(const MatMulArgs& args) {
     const std::byte* x = args.x + token * args.x_stride;
     for (size_t group = args.group_begin; group < args.group_end; group += kPanelGroups) {
       const size_t n_groups = std::min(kPanelGroups, args.group_end - group);
+      const size_t n_tiles = std::max<size_t>(
+          1, n_groups * kRowGroup / (kTileVectors * kLanes) * n_tokens / Kernel::kTileTokens);
       std::fill_n(sums, n_tokens * kPanelRows, 0.0F);
       for (size_t col = 0; col < n_cols; col += Kernel::kPanelCols) {
         const size_t panel_cols = std::min(Kernel::kPanelCols, n_cols - col);
         for (size_t g = 0; g < n_groups; ++g) {
           Kernel::Unpack(args.w, group + g, col, panel_cols, panels[g]);
         }
+        const bool last = col + Kernel::kPanelCols >= n_cols;
+        PanelAhead ahead(args, last ? group + kPanelGroups : group,
+                         last ? 0 : col + Kernel::kPanelCols, Kernel::kPanelCols, n_tiles);
         for (size_t row = 0; row < n_groups * kRowGroup; row += kTileVectors * kLanes) {
           TileArgs<Panel> tile{panels,        row,       panel_cols, x + Kernel::XBytes(col),
                                args.x_stride, sums + row};
-          size_t left = RunTiles<Kernel, kTileTokens>(tile, n_tokens);
-          if constexpr (kTileTokens > 4) left = RunTiles<Kernel, 4>(tile, left);
-          if constexpr (kTileTokens > 2) left = RunTiles<Kernel, 2>(tile, left);
-          RunTiles<Kernel, 1>(tile, left);
+          size_t left = RunTiles<Kernel, Kernel::kTileTokens>(tile, n_tokens, ahead);
+          if constexpr (Kernel::kTileTokens > 4) left = RunTiles<Kernel, 4>(tile, left, ahead);
+          if constexpr (Kernel::kTileTokens > 2) left = RunTiles<Kernel, 2>(tile, left, ahead);
+          RunTiles<Kernel, 1>(tile, left, ahead);
         }
       }
       for (size_t t = 0; t < n_tokens; ++t) {
