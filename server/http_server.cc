@@ -4,6 +4,7 @@
 #include <httplib.h>
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <mutex>
 #include <optional>
@@ -36,6 +37,9 @@ constexpr const char* kRequestIdHeader = "X-Request-Id";
 constexpr const char* kModelHeader = "X-Quern-Model";
 constexpr const char* kRouteHeader = "X-Quern-Route";
 constexpr const char* kTraceparentHeader = "traceparent";
+
+/// A disk may be full for long: the log gets a line of lost audit lines at most so often.
+constexpr std::chrono::minutes kTellOfLossEvery{1};
 
 void ReplyRefusal(Response& response, const HttpError& refusal) {
   if (refusal.status == 401) response.set_header("WWW-Authenticate", "Bearer");
@@ -113,7 +117,11 @@ struct HttpServer::Impl {
   RequestLog* log;
   AuditLog* audit;
   Tracer* tracer;
-  std::atomic<uint64_t> n_audit_lost_told{0};
+  struct {
+    std::mutex mutex;
+    uint64_t n_told = 0;  ///< lost lines that the log has told of
+    std::chrono::steady_clock::time_point silent_until;
+  } audit_loss;
   Authentication authentication;
   Quotas quotas;
   std::unique_ptr<TlsServer> tls;  ///< from Bind on, where it is spoken
@@ -279,10 +287,13 @@ void HttpServer::Impl::Report(const RequestRecord& record) {
 void HttpServer::Impl::Audit(const RequestRecord& record) {
   audit->Record(record);
   const uint64_t n_lost = audit->n_lost();
-  const uint64_t n_told = n_audit_lost_told.exchange(n_lost);
-  if (n_lost > n_told && log != nullptr) {
-    log->Write(LogLevel::kWarning, "audit lines lost", {{"count", n_lost - n_told}});
-  }
+  if (n_lost == 0 || log == nullptr) return;
+  const std::lock_guard lock(audit_loss.mutex);
+  const auto now = std::chrono::steady_clock::now();
+  if (n_lost <= audit_loss.n_told || now < audit_loss.silent_until) return;
+  const uint64_t n_new = n_lost - std::exchange(audit_loss.n_told, n_lost);
+  audit_loss.silent_until = now + kTellOfLossEvery;
+  log->Write(LogLevel::kWarning, "audit lines lost", {{"count", n_new}});
 }
 
 /// Takes the client's name for the request, if it is one, and tells it in the response.

@@ -8,9 +8,10 @@ Result<std::unique_ptr<Tracer>> Tracer::Create(const TracerOptions& options, Req
   Result<std::string> url = TracesUrl(options.endpoint);
   if (!url) return Propagate(url);
   if (!options.endpoint.empty()) {
-    return Fail(ErrorCode::kUnsupported,
-                "--otlp-endpoint: this program was built without OpenTelemetry; run "
-                "`tools/setup/install.sh tracing` and build it again");
+    return Fail(
+        ErrorCode::kUnsupported,
+        "--otlp-endpoint: this program was built without OpenTelemetry, as packages are; in "
+        "its sources run `tools/setup/install.sh tracing`, and build it again");
   }
   // A variable may be meant for other programs of the machine.
   if (!url->empty() && log != nullptr) {

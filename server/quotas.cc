@@ -68,8 +68,10 @@ Quotas::Decision Quotas::Admit(const std::string& caller, const KeyLimits& limit
   Decision decision;
   const double to_midnight = duration<double>(usage.day + days(1) - now.utc).count();
   if (limits.concurrent > 0 && usage.running >= limits.concurrent) {
-    decision.refusal = Refusal(
-        fmt::format("this key has its {} requests at once under way", limits.concurrent), 1);
+    decision.refusal =
+        Refusal(fmt::format("requests of this key under way: {}, as many as it may have at once",
+                            limits.concurrent),
+                1);
   } else if (limits.tokens_per_day > 0 && usage.tokens >= limits.tokens_per_day) {
     decision.refusal = Refusal(fmt::format("this key has used its {} tokens of the day, which ends "
                                            "at midnight UTC",

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "gguf/printable.h"
+#include "server/access_control.h"
 #include "server/certificate.h"
 #include "tools/commands.h"
 
@@ -53,13 +54,18 @@ Result<int> MakeCert(const CertOptions& options) {
   Status key = WriteNewFile(options.key_file, made->key_pem, 0600, options.force);
   if (!key) return Propagate(key);
   Status certificate = WriteNewFile(options.certificate_file, made->pem, 0644, options.force);
-  if (!certificate) return Propagate(certificate);
+  if (!certificate) {
+    unlink(options.key_file.c_str());  // no use without it, and in the way of the next try
+    return Propagate(certificate);
+  }
   fmt::print("certificate  {}, for {}, good for {} days\n", options.certificate_file,
              fmt::join(options.names, ", "), options.days);
   fmt::print("private key  {}\n", options.key_file);
   fmt::print("SHA-256      {}\n\n", made->fingerprint);
-  fmt::print("Try: quern serve --ssl-cert-file {0} --ssl-key-file {1}\n", options.certificate_file,
-             options.key_file);
+  // Other names are for other machines, which a server lets in with keys.
+  fmt::print("Try: quern serve {}--ssl-cert-file {} --ssl-key-file {}\n",
+             IsLoopback(options.names.front()) ? "" : "--host 0.0.0.0 --api-key-file quern.keys ",
+             options.certificate_file, options.key_file);
   fmt::print("     curl --cacert {} https://{}:8080/health\n", options.certificate_file,
              options.names.front());
   return 0;

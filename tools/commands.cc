@@ -110,11 +110,15 @@ int Commands::Run(int argc, const char* const* argv) {
   } catch (const CLI::Success& request) {  // --help and --version
     return AfterOutput(app_.exit(request));
   } catch (const CLI::ParseError& error) {
+    const std::vector<const CLI::App*> words = Parsed(app_);
+    const std::string name = NameOf(words);
+    const size_t next = words.size();
     // CLI11 reports a missing command where an unknown one was given.
-    if (app_.get_subcommands().empty() && argc > 1 && argv[1][0] != '-') {
-      return Fail(fmt::format("no command '{}' (see quern --help)", argv[1]));
+    if (!words.back()->get_subcommands({}).empty() && next < arguments.size() &&
+        arguments[next][0] != '-') {
+      return Fail(fmt::format("no command '{}' (see {} --help)", arguments[next], name));
     }
-    return Fail(fmt::format("{} (see {} --help)", error.what(), NameOf(Parsed(app_))));
+    return Fail(fmt::format("{} (see {} --help)", error.what(), name));
   }
   Result<int> result = bodies_.at(Parsed(app_).back())();
   return result ? AfterOutput(*result) : Fail(result.error().message);

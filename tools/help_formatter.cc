@@ -14,9 +14,10 @@ std::string ValueWord(const CLI::Option& option) {
   return type == "ENUM" ? "TYPE" : type;
 }
 
-std::string HelpFormatter::make_option_opts(const CLI::Option* option) const {
-  const std::string word = option->get_positional() ? "" : ValueWord(*option);
-  return word.empty() ? "" : " " + word;
+std::string HelpFormatter::make_option_name(const CLI::Option* option, bool is_positional) const {
+  const std::string name = Formatter::make_option_name(option, is_positional);
+  const std::string word = is_positional ? "" : ValueWord(*option);
+  return word.empty() ? name : name + " " + word;
 }
 
 std::string HelpFormatter::make_option_desc(const CLI::Option* option) const {

@@ -12,8 +12,11 @@ std::string ValueWord(const CLI::Option& option);
 
 class HelpFormatter : public CLI::Formatter {
  public:
-  /// " N", " TEXT" behind an option's names; nothing behind a flag or a positional argument.
-  std::string make_option_opts(const CLI::Option* option) const override;
+  /// With " N", " FILE" behind an option's names; nothing behind a flag or a positional argument.
+  std::string make_option_name(const CLI::Option* option, bool is_positional) const override;
+
+  /// Nothing: CLI11's types and checks.
+  std::string make_option_opts(const CLI::Option* /*option*/) const override { return ""; }
 
   /// With the default, where an option states one.
   std::string make_option_desc(const CLI::Option* option) const override;

@@ -56,11 +56,13 @@ void HubOptions::AddTo(CLI::App* command) {
       ->add_option("--hf-endpoint", endpoint_,
                    "Address of the hub (default: HF_ENDPOINT, MODEL_ENDPOINT or "
                    "https://huggingface.co)")
+      ->type_name("URL")
       ->group(kGroup);
   command
       ->add_option("--hf-token", token_,
                    "Token for the hub (default: HF_TOKEN, which other users of this machine do not "
                    "see; also -hft)")
+      ->type_name("TOKEN")
       ->group(kGroup);
   AddCacheOption(command, &cache_folder_);
 }
@@ -71,6 +73,7 @@ void HubOptions::AddWithNameTo(CLI::App* command) {
           ->add_option("--hf-repo", name_,
                        "Model of a hub, as ORG/REPO[:QUANT], which is downloaded at its first use "
                        "(QUANT: Q4_K_M, else the only one; also -hf)")
+          ->type_name("NAME")
           ->group(kGroup);
   AddTo(command);
   for (const char* option : {"--hf-file", "--revision"}) {

@@ -110,10 +110,16 @@ void AddSignCommand(Commands& commands, CLI::App* group) {
   command->add_option("NAME", options->name, "The key's name")->required();
   command->add_option("PATH", options->target, "What is asked for, with its query if there is one")
       ->required();
-  command->add_option("--body", options->body_file, "File of the request's body; -: stdin");
-  command->add_option("-X,--method", options->method,
-                      "GET, POST and so on (default: POST where there is a body, else GET)");
-  command->add_option("--key", options->key, "The key; better in the environment")
+  command->add_option("--body", options->body_file, "File of the request's body; -: stdin")
+      ->type_name("FILE");
+  command
+      ->add_option("-X,--method", options->method,
+                   "GET, POST and so on (default: POST where there is a body, else GET)")
+      ->type_name("METHOD");
+  command
+      ->add_option("--key", options->key,
+                   "The key (default: QUERN_API_KEY, which other users of this machine do not see)")
+      ->type_name("KEY")
       ->envname("QUERN_API_KEY")
       ->required();
   command->footer(kSignHelp);
@@ -131,8 +137,10 @@ void AddKeyCommands(Commands& commands) {
   command->add_option("-f,--file", options->file, "File of keys; it is made if there is none")
       ->type_name("FILE")
       ->capture_default_str();
-  command->add_option("--rate", options->rate,
-                      "Most requests of the key, such as 60/min, 10/s, 500/h or 9000/day");
+  command
+      ->add_option("--rate", options->rate,
+                   "Most requests of the key, such as 60/min, 10/s, 500/h or 9000/day")
+      ->type_name("RATE");
   command->add_option("--concurrent", options->limits.concurrent, "Most requests at once")
       ->check(CLI::PositiveNumber);
   command

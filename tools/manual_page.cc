@@ -63,10 +63,39 @@ Certificate and private key, as
 .B quern cert
 makes them.
 .TP
+.I models.toml
+Models and routers for
+.BR "quern serve \-\-models\-file" ,
+where
+.B quern tune \-\-write
+puts its settings.
+README.md shows one.
+.TP
+.I default.rules
+Rules for
+.BR "quern serve \-\-screening" ,
+to be used as they are or to begin with; installed with the documents.
+.TP
 .I /etc/systemd/system/quern.service
 The unit that
 .B quern install\-service
 writes.
+.SH SIGNALS
+.B quern serve
+knows these:
+.TP
+.B SIGHUP
+Reads keys, certificate, rules of screening, and the file or folder of models again.
+What runs goes on; a bad file changes nothing, and the log says which and why.
+A server that has none of these ends at once.
+.TP
+.B SIGUSR1
+Opens the logs again, after a rotator has renamed them.
+.TP
+.BR SIGTERM ", " SIGINT
+Stops: answers under way have the time of
+.B \-\-drain\-timeout
+to end; at the second signal they have none.
 .SH EXIT STATUS
 .TP
 .B 0
@@ -100,6 +129,12 @@ Make an API key, for
 .TP
 .B quern install\-service /srv/models/MODEL.gguf
 Have systemd serve it from now on; as root.
+.SH SEE ALSO
+The documents, in
+.I /usr/share/doc/quern
+where a package installed them:
+README.md; SIGNATURES.md, how requests are signed; screening/default.rules; monitoring/README.md,
+a Grafana dashboard, Prometheus alerts, and tracing.
 )";
 
 /// Fewer commands than these list an option each by itself.

@@ -157,6 +157,7 @@ class Parser {
     if (!options.model.is_given()) {
       Fail(name.source(), fmt::format("the model {} has no path and no hub", Quoted(name.str())));
     }
+    model_where_.emplace_back(name.source());
     list_.models.push_back(std::move(options));
   }
 
@@ -223,7 +224,7 @@ class Parser {
     if (router.default_model.empty()) {
       Fail(name.source(), fmt::format("the router {} has no default", Quoted(name.str())));
     }
-    where_.emplace_back(name.source());
+    router_where_.emplace_back(name.source());
     list_.routers.push_back(std::move(router));
   }
 
@@ -278,19 +279,23 @@ class Parser {
   /// Whether all that is named is there.
   void CheckReferences() {
     std::set<std::string_view> models;
-    for (const ServedModelOptions& model : list_.models) {
-      models.insert(model.id);
-      models.insert(model.aliases.begin(), model.aliases.end());
+    for (size_t i = 0; i < list_.models.size(); ++i) {
+      const auto add = [&](const std::string& name) {
+        if (models.insert(name).second) return;
+        Fail(model_where_[i], fmt::format("two models are called {}", Quoted(name)));
+      };
+      add(list_.models[i].id);
+      for (const std::string& alias : list_.models[i].aliases) add(alias);
     }
     std::set<std::string_view> names = models;
     for (size_t i = 0; i < list_.routers.size(); ++i) {
       const Router& router = list_.routers[i];
       if (!names.insert(router.name).second) {
-        Fail(where_[i], fmt::format("there is a model {} too", Quoted(router.name)));
+        Fail(router_where_[i], fmt::format("there is a model {} too", Quoted(router.name)));
       }
       for (const std::string& model : router.Models()) {
         if (models.count(model) > 0) continue;
-        Fail(where_[i],
+        Fail(router_where_[i],
              fmt::format("the router {} names {}, which is no model", router.name, Quoted(model)));
       }
     }
@@ -304,7 +309,8 @@ class Parser {
   fs::path folder_;
   const ServedModelOptions& base_;
   ModelList list_;
-  std::vector<toml::source_region> where_;  ///< of the routers
+  std::vector<toml::source_region> model_where_;
+  std::vector<toml::source_region> router_where_;
   const toml::node* default_ = nullptr;
   std::optional<Error> error_;
 };

@@ -59,7 +59,6 @@ class Serving {
   Serving& operator=(const Serving&) = delete;
 
   Result<int> Run() {
-    if (Status status = options_.Finish(); !status) return Propagate(status);
     memory_bytes_ = options_.models_bytes;
     if (memory_bytes_ == 0) memory_bytes_ = ReadProcessMemory().available;
     Result<std::vector<PlannedModel>> planned = Configure();
@@ -117,7 +116,8 @@ class Serving {
         planned.push_back(*std::move(plan));
       } else if (options_.models_folder.empty()) {
         if (!several) return Propagate(plan);
-        return Fail(plan.error().code, "the model {}: {}", model.id, plan.error().message);
+        return Fail(plan.error().code, "{}: the model {}: {}", options_.models_file, model.id,
+                    plan.error().message);
       } else {  // what else lies in a folder keeps nobody from the rest
         log_.Write(LogLevel::kWarning, "model left out",
                    {{"model", model.id}, {"error", plan.error().message}});
@@ -226,7 +226,9 @@ class Serving {
 
   void PrintStart(const std::vector<PlannedModel>& models, int port) const {
     const HttpServerOptions& http = options_.http;
+    // A certificate is seldom for "localhost".
     const bool is_any = http.host == "0.0.0.0" || http.host == "::";
+    const char* const any_host = http.tls ? "YOUR_HOST" : "localhost";
     std::string access;
     if (http.tls) access += fmt::format("--cacert {} ", http.tls->certificate);
     if (!http.api_keys.empty() || !http.api_key_file.empty()) {
@@ -237,7 +239,7 @@ class Serving {
     fmt::print(
         "Try: curl {}/v1/chat/completions -H 'Content-Type: application/json' {}-d "
         "'{{\"messages\":[{{\"role\":\"user\",\"content\":\"What does bread mean?\"}}]}}'\n",
-        Url(is_any ? "localhost" : http.host, port), access);
+        Url(is_any ? any_host : http.host, port), access);
     std::fflush(stdout);
   }
 
@@ -259,6 +261,7 @@ class Serving {
 };
 
 Result<int> Serve(ServeOptions& options) {
+  if (Status status = options.Finish(); !status) return Propagate(status);
   Result<std::unique_ptr<RequestLog>> log = RequestLog::Open(options.log);
   if (!log) return Propagate(log);
   std::unique_ptr<AuditLog> audit;

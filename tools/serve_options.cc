@@ -12,7 +12,8 @@
 namespace quern {
 namespace {
 
-constexpr int kDay = 86400;  // seconds
+constexpr int kDay = 86400;                 // seconds
+constexpr uint64_t kMaxAuditMib = 1 << 20;  // 1 TiB
 
 /// llama-server's environment variables, for what is not given on the command line.
 void NameVariables(CLI::App* command) {
@@ -60,13 +61,19 @@ void AddChoice(CLI::App* command, const std::string& names, T* value,
 
 void ServeOptions::AddTo(CLI::App* command) {
   model.model.AddTo(command);
-  CLI::Option* alias = command->add_option("-a,--alias", model.id, "Name of the model for clients");
-  CLI::Option* file = command->add_option(
-      "--models-file", models_file,
-      "TOML file of several models and of routers between them; read again at SIGHUP");
+  CLI::Option* alias = command->add_option("-a,--alias", model.id, "Name of the model for clients")
+                           ->type_name("NAME");
+  CLI::Option* file =
+      command
+          ->add_option(
+              "--models-file", models_file,
+              "TOML file of several models and of routers between them; read again at SIGHUP")
+          ->type_name("FILE");
   CLI::Option* folder =
-      command->add_option("--models-dir", models_folder,
-                          "Folder whose GGUF files are all offered, by name; read again at SIGHUP");
+      command
+          ->add_option("--models-dir", models_folder,
+                       "Folder whose GGUF files are all offered, by name; read again at SIGHUP")
+          ->type_name("FOLDER");
   folder->excludes(file);
   for (CLI::Option* several : {file, folder}) {
     for (const char* one : {"--model", "--hf-repo"}) several->excludes(command->get_option(one));
@@ -87,7 +94,9 @@ void ServeOptions::AddTo(CLI::App* command) {
                    "Seconds that a request waits while its model, one of several, is being loaded")
       ->check(CLI::Range(0, kDay))
       ->capture_default_str();
-  command->add_option("--host", http.host, "Address to listen on")->capture_default_str();
+  command->add_option("--host", http.host, "Address to listen on")
+      ->type_name("ADDRESS")
+      ->capture_default_str();
   command->add_option("--port", http.port, "Port; 0 takes any free one")
       ->check(CLI::Range(0, 65535))
       ->capture_default_str();
@@ -96,7 +105,8 @@ void ServeOptions::AddTo(CLI::App* command) {
       ->add_option("--api-key", http.api_keys,
                    "Key that clients must send; may be given again, or be several with commas "
                    "between")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->type_name("KEY");
   command
       ->add_option("--api-key-file", http.api_key_file,
                    "File of keys, one a line, as `quern key new` writes them or plain; # begins "
@@ -109,11 +119,12 @@ void ServeOptions::AddTo(CLI::App* command) {
           "Most seconds between the time of a signed request and the server's")
       ->check(CLI::Range(1, kDay))
       ->default_str(std::to_string(http.signature_window.count()));
-  command->add_option(
-      "--rate-limit", rate_limit,
-      "Most POST requests of a key, or of an address where no keys are asked for, "
-      "such as 60/min or 10/s; none: no limit (default: 60/min where other machines "
-      "reach the server)");
+  command
+      ->add_option("--rate-limit", rate_limit,
+                   "Most POST requests of a key, or of an address where no keys are asked for, "
+                   "such as 60/min or 10/s; none: no limit (default: 60/min where other machines "
+                   "reach the server)")
+      ->type_name("RATE");
   CLI::Option* certificate =
       command
           ->add_option("--ssl-cert-file", tls.certificate,
@@ -129,7 +140,8 @@ void ServeOptions::AddTo(CLI::App* command) {
       ->add_option("--cors-origins", http.cors_origins,
                    "Origins whose web pages may use the server, with commas between; localhost: "
                    "pages of this machine; *: all (default: none)")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->type_name("ORIGIN");
 
   model.AddTo(command);
   command->add_flag("--context-shift", http.answering.context_shift,
@@ -187,6 +199,7 @@ void ServeOptions::AddTo(CLI::App* command) {
           "MiB after which it is set aside as FILE.1, an older one as FILE.2 and so on; 0: "
           "never")
       ->needs(audit_log)
+      ->check(CLI::Range(uint64_t{0}, kMaxAuditMib))
       ->capture_default_str();
   command->add_option("--audit-files", audit.n_kept, "Files that are set aside")
       ->needs(audit_log)
@@ -197,11 +210,12 @@ void ServeOptions::AddTo(CLI::App* command) {
                    "File of rules, NAME log|block PATTERN on a line, that prompts are screened by; "
                    "read again at SIGHUP (default: none)")
       ->type_name("FILE");
-  command->add_option(
-      "--otlp-endpoint", tracing.endpoint,
-      "URL of an OpenTelemetry collector that gets a trace of each request, by OTLP "
-      "over HTTP, such as http://127.0.0.1:4318 (default: what "
-      "OTEL_EXPORTER_OTLP_ENDPOINT says)");
+  command
+      ->add_option("--otlp-endpoint", tracing.endpoint,
+                   "URL of an OpenTelemetry collector that gets a trace of each request, by OTLP "
+                   "over HTTP, such as http://127.0.0.1:4318 (default: what "
+                   "OTEL_EXPORTER_OTLP_ENDPOINT says)")
+      ->type_name("URL");
   NameVariables(command);
 }
 

@@ -202,11 +202,15 @@ void AddTuneCommand(Commands& commands) {
   AddLoadOption(command, &options->load_mode);
   options->cache_type.AddTo(command);
   command->add_flag("--json", options->json, "Print all that was measured as JSON");
-  command->add_option("--write", options->config,
-                      "Server's configuration file to write the best settings to, in the model's "
-                      "section");
-  command->add_option("--model-name", options->section,
-                      "NAME of that section, [models.NAME] (default: the one that has the model)");
+  command
+      ->add_option("--write", options->config,
+                   "Server's configuration file to write the best settings to, in the model's "
+                   "section")
+      ->type_name("FILE");
+  command
+      ->add_option("--model-name", options->section,
+                   "NAME of that section, [models.NAME] (default: the one that has the model)")
+      ->type_name("NAME");
 }
 
 }  // namespace quern

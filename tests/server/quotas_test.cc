@@ -84,7 +84,7 @@ TEST(Quotas, RequestsAtOnceEndWithTheirTickets) {
   Quotas::Decision second = quotas.Admit("a", limits, At(0));
   const Quotas::Decision third = quotas.Admit("a", limits, At(0));
   ASSERT_TRUE(third.refusal);
-  EXPECT_THAT(third.refusal->message, HasSubstr("its 2 requests at once"));
+  EXPECT_THAT(third.refusal->message, HasSubstr("under way: 2, as many"));
   EXPECT_FALSE(quotas.Admit("b", limits, At(0)).refusal);
   first.ticket.reset();
   EXPECT_FALSE(quotas.Admit("a", limits, At(0)).refusal);

@@ -115,6 +115,34 @@ TEST(Commands, AnUnknownCommandIsNamed) {
   EXPECT_EQ(GetCapturedStderr(), "error: no command 'ecko' (see quern --help)\n");
 }
 
+TEST(Commands, AnUnknownCommandOfAGroupIsNamed) {
+  Commands commands;
+  CLI::App* group = commands.AddGroup("key", "Keys");
+  commands.Add(
+      "new", "Makes one", [] { return 0; }, group);
+  const auto error_of = [&](std::vector<const char*> arguments) {
+    CaptureStderr();
+    EXPECT_EQ(commands.Run(static_cast<int>(arguments.size()), arguments.data()), 1);
+    return GetCapturedStderr();
+  };
+  EXPECT_EQ(error_of({"quern", "key", "nwe"}), "error: no command 'nwe' (see quern key --help)\n");
+  EXPECT_THAT(error_of({"quern", "key"}), HasSubstr("required (see quern key --help)"));
+  EXPECT_THAT(error_of({"quern", "key", "new", "x"}), HasSubstr("(see quern key new --help)"));
+}
+
+TEST(Commands, AnOptionShowsTheWordOfItsValue) {
+  Commands commands;
+  std::string path;
+  CLI::App* read = commands.Add("read", "Reads", [] { return 0; });
+  read->add_option("MODEL,-m,--model", path, "A file")->type_name("MODEL");
+  CaptureStdout();
+  const std::vector<const char*> arguments = {"quern", "read", "--help"};
+  EXPECT_EQ(commands.Run(static_cast<int>(arguments.size()), arguments.data()), 0);
+  const std::string help = GetCapturedStdout();
+  EXPECT_THAT(help, HasSubstr("\n  MODEL   "));
+  EXPECT_THAT(help, HasSubstr("\n  -m,--model MODEL   "));
+}
+
 TEST(Commands, HelpAndVersionGoToStdout) {
   CaptureStdout();
   EXPECT_EQ(RunEcho({"--help"}, [](int number) { return number; }), 0);

@@ -22,6 +22,7 @@ test('the program, its manual page, completion and documents are installed, and 
     'share/bash-completion/completions/quern',
     'share/doc/quern/README.md',
     'share/doc/quern/SIGNATURES.md',
+    'share/doc/quern/WORDNET-LICENSE',
     'share/doc/quern/monitoring/README.md',
     'share/doc/quern/monitoring/alerts.yml',
     'share/doc/quern/monitoring/alerts_test.yml',

@@ -25,7 +25,7 @@ test('groff finds no fault in it', {skip: missing('groff')}, () => {
   const {stdout, stderr} = show('groff', ['-man', '-ww', '-Tutf8', '-P-bou', '-']);
   assert.equal(stderr, '');
   assert.match(stdout, /quern serve \[options\] \[MODEL\]/);
-  assert.match(stdout, /--host TEXT\n +Address to listen on \(default: 127\.0\.0\.1\)/);
+  assert.match(stdout, /--host ADDRESS\n +Address to listen on \(default: 127\.0\.0\.1\)/);
 });
 
 test('mandoc finds no fault in it but that it has no date', {skip: missing('mandoc')}, () => {

@@ -124,6 +124,8 @@ TEST(ModelsFile, ErrorsNameFileAndLine) {
   EXPECT_EQ(ErrorOf(router + "defaults = 'b'\n"),
             at(4, "unknown key 'defaults': a router has default, fallback and rules"));
   EXPECT_EQ(ErrorOf(model + "[routers.a]\ndefault = 'a'\n"), at(3, "there is a model 'a' too"));
+  EXPECT_EQ(ErrorOf(model + "[models.c]\npath = 'c'\naliases = ['a']\n"),
+            at(3, "two models are called 'a'"));
   EXPECT_EQ(ErrorOf("default = 'c'\n" + model),
             at(1, "the default is 'c', which is no model and no router"));
   EXPECT_EQ(ErrorOf(rule + "key = 'x'\n"),

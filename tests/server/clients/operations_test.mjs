@@ -73,3 +73,29 @@ test('SIGHUP has new keys read, and a bad file leaves all as it was', async () =
   assert.equal(await statusWith(alice), 200);
   assert.equal(await statusWith(bob), 200);
 });
+
+test('a large audit log is set aside', async () => {
+  const large = join(folder, 'large');
+  const other = await ServerProcess.start(['--audit-log', large, '--audit-content', '--audit-size', 1, '--audit-files', 1]);
+  const prompt = 'word '.repeat(150_000);  // more than the context holds, which the audit log tells all the same
+  for (let n = 0; n < 3; ++n) assert.equal((await other.post('/v1/completions', {prompt})).status, 400);
+  await until(() => existsSync(`${large}.1`) && linesOf(large).length === 1, 'the third line has a file of its own');
+  assert.equal(linesOf(`${large}.1`).length, 1);
+  assert.ok(!existsSync(`${large}.2`));
+  assert.equal(await other.stop(), 0);
+});
+
+test('a full disk loses lines of the audit log, which are counted and told of now and then', {
+  skip: !existsSync('/dev/full') && 'there is no /dev/full',
+}, async () => {
+  const file = join(folder, 'full-disk-log');
+  const other = await ServerProcess.start(['--audit-log', '/dev/full', '--log-file', file]);
+  const lost = async () => Number(/^quern_audit_lines_lost_total (\d+)$/m.exec(await (await other.fetch('/metrics')).text())[1]);
+  for (let n = 1; n <= 20; ++n) {
+    assert.equal((await other.post('/tokenize', {content: 'bread'})).status, 200);
+    await until(async () => await lost() >= n, 'it is counted');
+  }
+  const told = readFileSync(file, 'utf8').match(/warning audit lines lost count=\d+/g);
+  assert.ok(told.length >= 1 && told.length < 20, `told ${told.length} times`);
+  assert.equal(await other.stop(), 0);
+});

@@ -1,7 +1,7 @@
 // TLS with curl, which verifies the certificate, and a new certificate while a stream runs.
 import assert from 'node:assert/strict';
 import {execFile} from 'node:child_process';
-import {mkdtempSync, readFileSync, rmSync, statSync} from 'node:fs';
+import {existsSync, mkdtempSync, readFileSync, rmSync, statSync} from 'node:fs';
 import https from 'node:https';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
@@ -33,6 +33,14 @@ function connect(ca) {
 }
 
 test('the private key is for its owner alone', () => assert.equal(statSync(key).mode & 0o777, 0o600));
+
+test('a certificate that cannot be written leaves no key behind', async () => {
+  const alone = join(folder, 'alone.key');
+  await assert.rejects(
+    run(quernExecutable, ['cert', '--cert-file', join(folder, 'none', 'server.crt'), '--key-file', alone]),
+    /error: cannot write '.*server\.crt'/);
+  assert.ok(!existsSync(alone));
+});
 
 test('curl verifies the certificate', async () => {
   assert.match(server.url, /^https:/);
