@@ -2,8 +2,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#if defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
 
 #include <algorithm>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -59,6 +64,25 @@ TEST(TargetsTest, AreThoseOfTheProcessor) {
   EXPECT_EQ(has("AVX3_ZEN4"),
             avx3_dl && __builtin_cpu_supports("avx512bf16") != 0 && __builtin_cpu_is("amd") != 0);
   EXPECT_EQ(targets.back(), "EMU128") << "plain code is the last resort";
+}
+#elif defined(__aarch64__)
+TEST(TargetsTest, AreThoseOfTheProcessor) {
+  const uint64_t features = getauxval(AT_HWCAP);
+  const bool aes = (features & HWCAP_AES) != 0;
+  const bool half_floats_and_dots = (features & HWCAP_ASIMDHP) != 0 &&
+                                    (features & HWCAP_ASIMDDP) != 0 &&
+                                    (getauxval(AT_HWCAP2) & HWCAP2_BF16) != 0;
+  // Highway does not trust older compilers with bfloat16.
+#if defined(__clang__)
+  const bool bf16_compiled = __clang_major__ >= 17;
+#else
+  const bool bf16_compiled = __GNUC__ * 100 + __GNUC_MINOR__ >= 1302;
+#endif
+  std::vector<std::string> expected;
+  if (aes && half_floats_and_dots && bf16_compiled) expected.emplace_back("NEON_BF16");
+  if (aes) expected.emplace_back("NEON");
+  expected.emplace_back("NEON_WITHOUT_AES");
+  EXPECT_EQ(SupportedTargets(), expected);
 }
 #endif
 

@@ -12,7 +12,34 @@ foreach(row IN LISTS rows)
   set(minimum_${CMAKE_MATCH_1} ${CMAKE_MATCH_2})
 endforeach()
 
-foreach(library TBB fmt spdlog nlohmann_json CLI11 tl-expected)
+find_package(tl-expected ${minimum_tl-expected} REQUIRED)
+
+find_package(hwy ${minimum_highway} QUIET)
+if(hwy_FOUND)
+  set(hwy_target hwy::hwy)
+else()
+  set(HWY_ENABLE_TESTS OFF CACHE INTERNAL "")
+  set(HWY_ENABLE_EXAMPLES OFF CACHE INTERNAL "")
+  set(HWY_ENABLE_INSTALL OFF CACHE INTERNAL "")
+  set(HWY_ENABLE_CONTRIB OFF CACHE INTERNAL "")
+  add_subdirectory(${QUERN_DEPS_DIR}/highway ${CMAKE_BINARY_DIR}/highway EXCLUDE_FROM_ALL SYSTEM)
+  add_library(hwy::hwy ALIAS hwy)
+  set(hwy_target hwy)
+endif()
+# Highway 1.2 compiles for AVX3_DL (VNNI) only on request; 1.3 always does and ignores this.
+target_compile_definitions(${hwy_target} INTERFACE HWY_WANT_AVX3_DL)
+
+if(QUERN_KERNELS_ONLY)
+  # Its headers serve any target; its CMake file lies with the libraries for this machine.
+  find_path(FMT_INCLUDE_DIR fmt/format.h REQUIRED)
+  add_library(quern_fmt INTERFACE)
+  target_include_directories(quern_fmt SYSTEM INTERFACE ${FMT_INCLUDE_DIR})
+  target_compile_definitions(quern_fmt INTERFACE FMT_HEADER_ONLY=1)
+  set(fmt_target quern_fmt)
+  return()
+endif()
+
+foreach(library TBB fmt spdlog nlohmann_json CLI11)
   find_package(${library} ${minimum_${library}} REQUIRED)
 endforeach()
 # A package for several releases of Debian names no library whose name another release does not have.
@@ -40,21 +67,6 @@ add_library(quern_tomlplusplus INTERFACE)
 target_include_directories(quern_tomlplusplus SYSTEM INTERFACE
   $<TARGET_PROPERTY:tomlplusplus::tomlplusplus,INTERFACE_INCLUDE_DIRECTORIES>)
 target_compile_definitions(quern_tomlplusplus INTERFACE TOML_HEADER_ONLY=1 TOML_EXCEPTIONS=0)
-
-find_package(hwy ${minimum_highway} QUIET)
-if(hwy_FOUND)
-  set(hwy_target hwy::hwy)
-else()
-  set(HWY_ENABLE_TESTS OFF CACHE INTERNAL "")
-  set(HWY_ENABLE_EXAMPLES OFF CACHE INTERNAL "")
-  set(HWY_ENABLE_INSTALL OFF CACHE INTERNAL "")
-  set(HWY_ENABLE_CONTRIB OFF CACHE INTERNAL "")
-  add_subdirectory(${QUERN_DEPS_DIR}/highway ${CMAKE_BINARY_DIR}/highway EXCLUDE_FROM_ALL SYSTEM)
-  add_library(hwy::hwy ALIAS hwy)
-  set(hwy_target hwy)
-endif()
-# Highway 1.2 compiles for AVX3_DL (VNNI) only on request; 1.3 always does and ignores this.
-target_compile_definitions(${hwy_target} INTERFACE HWY_WANT_AVX3_DL)
 
 # Debian's package unpacks to usr/include, the upstream release to include.
 find_path(MINJA_INCLUDE_DIR minja/minja.hpp

@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 root=$PWD
 
-row=$(awk -v name="$1" '$2 == name' tools/setup/dependencies.txt)
+row=$(awk -v name="$1" '$2 == name { print; exit }' tools/setup/dependencies.txt)
 [ -n "$row" ] || { echo "error: $1 is not in tools/setup/dependencies.txt" >&2; exit 1; }
 read -r _ name minimum _ newer url sha256 <<END
 $row
