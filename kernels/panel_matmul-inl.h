@@ -52,7 +52,6 @@ class PanelAhead {
           w.data + (group + g) * PackedGroupBytes(w.type, w.n_cols) + PackedGroupBytes(w.type, col);
     }
     left_ = PackedGroupBytes(w.type, std::min(most_cols, w.n_cols - col));
-    constexpr size_t kCacheLine = 64;
     share_ = (left_ / n_tiles / kCacheLine + 1) * kCacheLine;
   }
   HWY_INLINE void AskForShare() {

@@ -42,10 +42,11 @@ static_assert(kSlices * kLanes == kRowGroup);
 // and 270 this way, as from L2. Half or twice the distance reached the same or less.
 inline constexpr size_t kPrefetchDistance = 8192;
 
+inline constexpr size_t kCacheLine = 64;
+
 /// Asks for `n_bytes` at `weights`, for L1 or else for L2.
 template <bool kToL1>
 HWY_INLINE void PrefetchWeights(const std::byte* weights, size_t n_bytes) {
-  constexpr size_t kCacheLine = 64;
   for (size_t at = 0; at < n_bytes; at += kCacheLine) {
     __builtin_prefetch(weights + at, 0, kToL1 ? 3 : 2);
   }

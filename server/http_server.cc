@@ -178,10 +178,7 @@ Result<int> HttpServer::Bind() {
   return impl_->server.Bind(impl_->options.host, impl_->options.port);
 }
 
-bool HttpServer::CanReload() const {
-  const HttpServerOptions& options = impl_->options;
-  return options.tls || !options.api_key_file.empty() || !options.screening_file.empty();
-}
+bool HttpServer::CanReload() const { return impl_->options.can_reload(); }
 
 Status HttpServer::Reload() {
   Result<AccessControl> access = impl_->ReadAccess();

@@ -35,6 +35,9 @@ struct HttpServerOptions {
   std::optional<TlsFiles> tls;            ///< where none, bytes go as they are
   ConnectionLimits limits;
   AnsweringOptions answering;
+
+  /// Whether there is anything that HttpServer::Reload reads.
+  bool can_reload() const { return tls || !api_key_file.empty() || !screening_file.empty(); }
 };
 
 class HttpServer {
@@ -53,7 +56,7 @@ class HttpServer {
   /// that others can reach without a key, for a key that no client can send, and for an origin that
   /// is none; those of ReadKeyFile, Screening::Read and TlsServer::Create.
   Result<int> Bind();
-  /// Whether there is anything that Reload reads.
+  /// As its options have it.
   bool CanReload() const;
   /// Reads the files of API keys and of screening rules again, and the certificate with its key,
   /// for what is to come. Errors: those of reading; then all stays as it was. Any thread, after

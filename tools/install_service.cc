@@ -273,9 +273,7 @@ Result<ServiceUnit> MakeUnit(InstallOptions& options) {
     if (!path) return Propagate(path);
     unit.copied_files.push_back({std::string(name), *path});
   }
-  // As quern serve takes SIGHUP, which would else end it.
-  unit.can_reload = serve.has_several() || serve.http.tls || !serve.http.api_key_file.empty() ||
-                    !serve.http.screening_file.empty();
+  unit.can_reload = serve.can_reload();
   unit.user = options.user;
   unit.needed_files = served->files;
   unit.needed_files.push_back(unit.executable);

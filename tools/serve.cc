@@ -67,7 +67,7 @@ class Serving {
     if (!port) return Propagate(port);
     // A terminal that closes sends it too, and should end what has nothing to reload.
     const ServeSignals signals;
-    if (server_->CanReload() || options_.has_several()) ServeSignals::CatchReload();
+    if (options_.can_reload()) ServeSignals::CatchReload();
     ServeSignals::CatchReopen();
     accepting_ = std::thread([this] { server_->Run(); });
     if (Status status = pool_.Preload(); !status) return Propagate(status);

@@ -40,6 +40,8 @@ struct ServeOptions {
   Status Finish();
 
   bool has_several() const { return !models_file.empty() || !models_folder.empty(); }
+  /// Whether the server takes SIGHUP, having something to read again; else the signal ends it.
+  bool can_reload() const { return has_several() || http.can_reload(); }
   /// The models to be served, read anew. Errors: those of ReadModelsFile and ListModelsFolder.
   Result<ModelList> ListModels() const;
 };
