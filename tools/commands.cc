@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <string_view>
@@ -53,6 +54,19 @@ void TakeOneValueAtATime(CLI::App& command) {
     if (!option->get_positional()) option->allow_extra_args(false);
   }
   for (CLI::App* each : command.get_subcommands({})) TakeOneValueAtATime(*each);
+}
+
+/// Throws the error of a variable with a bad value, which newer versions of CLI11 pass over.
+void CheckVariables(CLI::App& command) {
+  for (CLI::Option* option : command.get_options()) {
+    const std::string variable = option->get_envname();
+    if (variable.empty() || option->count() > 0) continue;
+    const char* value = std::getenv(variable.c_str());
+    if (value == nullptr || *value == '\0') continue;
+    option->add_result(value);
+    option->run_callback();
+  }
+  for (CLI::App* each : command.get_subcommands()) CheckVariables(*each);
 }
 
 /// The exit code of a command that is done, unless its output was lost.
@@ -107,6 +121,7 @@ int Commands::Run(int argc, const char* const* argv) {
   TakeOneValueAtATime(app_);
   try {
     app_.parse(argc, arguments.data());
+    CheckVariables(app_);
   } catch (const CLI::Success& request) {  // --help and --version
     return AfterOutput(app_.exit(request));
   } catch (const CLI::ParseError& error) {

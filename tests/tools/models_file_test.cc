@@ -115,7 +115,9 @@ TEST(ModelsFile, ErrorsNameFileAndLine) {
            std::string("unknown key '") + key +
                "': a model has path, hub, aliases, preload, and options of quern serve as keys"));
   }
-  EXPECT_EQ(ErrorOf(model + "threads = 0\n"), at(3, "--threads: Value 0 not in range 1 to 1024"));
+  // CLI11 names the range, each version in its own way.
+  EXPECT_THAT(ErrorOf(model + "threads = 0\n"),
+              ::testing::StartsWith(at(3, "--threads: Value 0 not in range ")));
   EXPECT_EQ(ErrorOf(model + "threads = { x = 1 }\n"),
             at(3, "'threads' must be a text, a number, true or false"));
   EXPECT_EQ(ErrorOf(router), at(3, "the router 'r' has no default"));
