@@ -1,7 +1,6 @@
 #include "tools/models_file.h"
 
 #include <fmt/format.h>
-#include <toml++/toml.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -11,6 +10,7 @@
 #include "gguf/printable.h"
 #include "gguf/split_name.h"
 #include "tools/read_text.h"
+#include "tools/toml.h"
 
 namespace quern {
 namespace {

@@ -1,14 +1,13 @@
 // Changes single values of a TOML text and leaves every other byte as it is.
 #pragma once
 
-#include <toml++/toml.h>
-
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "gguf/result.h"
+#include "tools/toml.h"
 
 namespace quern {
 

@@ -98,6 +98,10 @@ TEST(ModelsFile, ErrorsNameFileAndLine) {
   };
   EXPECT_EQ(ErrorOf(""), "dir/m.toml: no section [models.NAME]");
   EXPECT_THAT(ErrorOf("[models.a\n"), ::testing::StartsWith("dir/m.toml, line 1: "));
+  // toml++ has an assertion against each.
+  for (const char* text : {"[[[a]]]", "[[[]]", "[[=", "[\x01", "[ \x01.a]\npath = 'a'\n"}) {
+    EXPECT_THAT(ErrorOf(text), ::testing::StartsWith("dir/m.toml, line 1: ")) << text;
+  }
   EXPECT_EQ(ErrorOf("\nport = 1\n"),
             at(2, "unknown key 'port', expected models, routers or default"));
   EXPECT_EQ(ErrorOf("models = 1\n"), at(1, "expected sections [models.NAME]"));

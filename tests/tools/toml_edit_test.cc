@@ -87,6 +87,7 @@ TEST(TomlEdit, WhatIsNoTomlIsAnErrorWithItsPlace) {
   EXPECT_THAT(WithThreads("[models.a]\nthreads = = 4\n"), HasSubstr("quern.toml: line 2, column "));
   EXPECT_THAT(WithThreads("[models.a]\nx = 1\nx = 2\n"), HasSubstr("line 3, column "));
   EXPECT_THAT(WithThreads("x = '\xff'\n"), HasSubstr(": no TOML: "));
+  EXPECT_THAT(WithThreads("[[[a]]]"), HasSubstr(": no TOML: "));
 }
 
 /// `text` after a section models."b.1" was added, or the error's message.
