@@ -16,6 +16,7 @@
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -40,7 +41,13 @@ namespace {
 constexpr size_t kCols = 4096;
 constexpr size_t kPrefillRows = 4096;
 constexpr size_t kPrefillTokens = 512;
-constexpr size_t kStreamBytes = size_t{256} << 20;  // several times the caches
+
+/// What is read from memory and not from a cache: several times the last cache.
+size_t StreamBytes() {
+  constexpr size_t kLeast = size_t{256} << 20;
+  static const auto kCache = static_cast<size_t>(std::max(0L, sysconf(_SC_LEVEL3_CACHE_SIZE)));
+  return std::max(kLeast, 3 * kCache);
+}
 
 /// Anonymous memory in huge pages where the system gives them, as the runtime holds weights.
 class Memory {
@@ -103,10 +110,10 @@ double BestTimeOf(int n_threads, const std::function<void(int)>& work) {
 
 /// Measured beside each benchmark, as a shared machine's speed drifts.
 void MeasureLimits(const benchmark::State& state) {
-  static const Memory kStream(kStreamBytes);
+  static const Memory kStream(StreamBytes());
   constexpr size_t kRounds = 100000;  // some ms
   const int n_threads = state.threads();
-  const size_t share = kStreamBytes / static_cast<size_t>(n_threads) / 1024 * 1024;
+  const size_t share = StreamBytes() / static_cast<size_t>(n_threads) / 1024 * 1024;
   const auto rate = [&](size_t products, const std::function<void()>& multiply) {
     const double n_ops = 2.0 * static_cast<double>(kRounds * products) * n_threads;
     return n_ops / BestTimeOf(n_threads, [&](int) { multiply(); });
@@ -135,9 +142,9 @@ void CountRates(benchmark::State& state, double bytes, double ops, double ops_li
   count("of multiplying", 100 * ops / ops_limit);
 }
 
-/// Rows so that the weights take kStreamBytes.
+/// Rows so that the weights take StreamBytes().
 size_t StreamRows(GgmlType type) {
-  return kStreamBytes / PackedGroupBytes(type, kCols) * kRowGroup;
+  return StreamBytes() / PackedGroupBytes(type, kCols) * kRowGroup;
 }
 
 void MatMulBench(benchmark::State& state, GgmlType type, WeightLayout layout, size_t n_rows,
@@ -185,14 +192,14 @@ constexpr size_t kHeadDim = 128;
 constexpr size_t kHeads = 4;    // query heads that share a KV head
 constexpr size_t kKvHeads = 8;  // of a layer
 
-/// One token attends to `depth` positions of as many heads as fill kStreamBytes, or n_tokens
+/// One token attends to `depth` positions of as many heads as fill StreamBytes(), or n_tokens
 /// tokens to those of one head a thread.
 void AttentionBench(benchmark::State& state, KvTypes types, size_t depth, size_t n_tokens) {
   const size_t page_bytes = KvHeadPageBytes(types, kHeadDim);
   const size_t n_pages = (depth + kPageTokens - 1) / kPageTokens;
   const auto n_threads = static_cast<size_t>(state.threads());
   const size_t n_heads =
-      n_tokens > 1 ? n_threads : std::max(kKvHeads, kStreamBytes / (n_pages * page_bytes));
+      n_tokens > 1 ? n_threads : std::max(kKvHeads, StreamBytes() / (n_pages * page_bytes));
   if (state.thread_index() == 0) {
     shared.weights = std::make_unique<Memory>(n_heads * n_pages * page_bytes);
     std::vector<float> x(kHeadDim);
@@ -238,7 +245,7 @@ void AttentionBench(benchmark::State& state, KvTypes types, size_t depth, size_t
 void PackBench(benchmark::State& state, GgmlType type) {
   const size_t group_bytes = PackedGroupBytes(type, kCols);
   // Group after group, as at load: none is in the caches yet.
-  const size_t stream_bytes = kStreamBytes / group_bytes * group_bytes;
+  const size_t stream_bytes = StreamBytes() / group_bytes * group_bytes;
   const Memory from(stream_bytes);
   const Memory to(stream_bytes);
   size_t at = 0;
@@ -263,7 +270,9 @@ void PrepareBench(benchmark::State& state) {
 }
 
 void Configure(benchmark::internal::Benchmark* bench) {
-  bench->Threads(1)->Threads(2)->UseRealTime()->Unit(benchmark::kMillisecond);
+  bench->Threads(1)->UseRealTime()->Unit(benchmark::kMillisecond);
+  const auto n_cpus = static_cast<int>(std::thread::hardware_concurrency());
+  if (n_cpus > 1) bench->Threads(n_cpus);
   bench->Setup(MeasureLimits)->Teardown(TearDown);
 }
 

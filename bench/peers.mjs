@@ -6,13 +6,15 @@
 // one prompt or one answer: seconds, as the speed of a shared machine changes within a minute.
 import {execFileSync} from 'node:child_process';
 import {existsSync} from 'node:fs';
+import {availableParallelism} from 'node:os';
 import {dirname, resolve} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {Measurer, fail, median, printTable, readOptions, show, takeTurns, wholeNumber, wholeNumbers} from './measuring.mjs';
 
 function readArguments() {
   const {values, positionals} = readOptions({
-    prompt: ['p', 512], answer: ['n', 64], depth: ['d', 0], sequences: ['b', 1], rounds: ['r', 5], threads: ['t', 0],
+    prompt: ['p', 512], answer: ['n', 64], depth: ['d', 0], sequences: ['b', 1], rounds: ['r', 5],
+    threads: ['t', availableParallelism()],
   });
   if (positionals.length !== 1) fail('one MODEL.gguf is needed');
   if (!existsSync(positionals[0])) fail(`no file ${positionals[0]}`);
@@ -23,7 +25,7 @@ function readArguments() {
     depth: wholeNumber('depth', values.depth, 0),
     sequences: wholeNumbers('sequences', values.sequences, 1),
     rounds: wholeNumber('rounds', values.rounds, 1),
-    threads: wholeNumber('threads', values.threads, 0),
+    threads: wholeNumber('threads', values.threads, 1),
   };
 }
 
@@ -43,7 +45,7 @@ const measurements = [  // the number of Quern's row is that here
     name: `decode of ${answer}${count > 1 ? ` by ${count} sequences` : ''}${at}, tok/s`, line: `decode ${answer} ${count}`,
   })),
 ];
-const threads = options.threads > 0 ? ['-t', options.threads] : [];
+const threads = ['-t', options.threads];
 const quern = await Measurer.start('build/release/tools/quern', [
   'bench', options.model, '-p', prompt, '-n', answer, '-d', depth, '-b', sequences.join(','), '-r', 1,
   '-o', 'jsonl', '--turns', ...threads,

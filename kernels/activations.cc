@@ -3,6 +3,7 @@
 #include <cstring>
 #include <limits>
 
+#include "gguf/check.h"
 #include "kernels/matmul.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -69,9 +70,16 @@ namespace quern {
 HWY_EXPORT(QuantizeActivations);
 
 void PrepareActivations(ActivationKind kind, const float* x, size_t n_cols, std::byte* row) {
+  PrepareActivationColumns(kind, x, 0, n_cols, row);
+}
+
+void PrepareActivationColumns(ActivationKind kind, const float* x, size_t first_col, size_t n_cols,
+                              std::byte* row) {
   if (kind == ActivationKind::kF32) {
-    std::memcpy(row, x, n_cols * sizeof(float));
+    std::memcpy(row + first_col * sizeof(float), x, n_cols * sizeof(float));
   } else {
+    QUERN_DCHECK(first_col % kActivationBlock == 0 && n_cols % kActivationBlock == 0);
+    row += first_col / kActivationBlock * sizeof(ActivationBlock);
     HWY_DYNAMIC_DISPATCH(QuantizeActivations)(x, n_cols, row);
   }
 }

@@ -39,6 +39,11 @@ size_t ActivationRowBytes(ActivationKind kind, size_t n_cols);
 /// an infinity or NaN makes NaN of its products.
 void PrepareActivations(ActivationKind kind, const float* x, size_t n_cols, std::byte* row);
 
+/// The same for the columns [first_col, first_col + n_cols) of a row, whose values are at `x`; for
+/// kQ8 multiples of 32. Columns side by side make the row that is made at once, bit for bit.
+void PrepareActivationColumns(ActivationKind kind, const float* x, size_t first_col, size_t n_cols,
+                              std::byte* row);
+
 /// How a weight matrix lies in memory.
 enum class WeightLayout : uint8_t {
   kInterleaved,  ///< groups of kRowGroup rows as PackGroup writes them, 64-byte aligned: fastest

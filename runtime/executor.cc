@@ -43,16 +43,26 @@ struct Activations {
 /// The widest input that each kind of activations gets; 0 for kinds that no matrix asks for.
 using Widths = std::array<size_t, kKinds.size()>;
 
+void Widen(Widths& widths, const WeightMatrix& w) {
+  size_t& widest = widths[static_cast<size_t>(ActivationKindOf(w.type))];
+  widest = std::max(widest, w.n_cols);
+}
+
+/// Of all matrices but ffn_down.
 Widths WidestInputs(const Model& model) {
   Widths widths{};
-  const auto count = [&](const WeightMatrix& w) {
-    size_t& widest = widths[static_cast<size_t>(ActivationKindOf(w.type))];
-    widest = std::max(widest, w.n_cols);
-  };
   for (const LayerWeights& layer : model.layers()) {
-    for (const WeightMatrix* w : layer.Matrices()) count(*w);
+    for (const WeightMatrix* w : layer.Matrices()) {
+      if (w != &layer.ffn_down) Widen(widths, *w);
+    }
   }
-  count(model.output());
+  Widen(widths, model.output());
+  return widths;
+}
+
+Widths WidestFfnDownInputs(const Model& model) {
+  Widths widths{};
+  for (const LayerWeights& layer : model.layers()) Widen(widths, layer.ffn_down);
   return widths;
 }
 
@@ -96,6 +106,16 @@ struct AttentionTile {
   size_t n_tokens;
   size_t position;  ///< of its first token in the sequence
 };
+
+/// Writes `count` columns of row `row` from `first` on, in each form that `kinds` names.
+void PrepareRow(const Activations& prepared, unsigned kinds, size_t row, const float* values,
+                size_t first, size_t count) {
+  for (size_t kind = 0; kind < kKinds.size(); ++kind) {
+    if ((kinds >> kind & 1U) == 0) continue;
+    PrepareActivationColumns(kKinds[kind], values, first, count,
+                             prepared.rows[kind] + row * prepared.stride[kind]);
+  }
+}
 
 /// Which forms of input a set of matrices needs, as a bit per kind.
 unsigned KindsOf(std::initializer_list<const WeightMatrix*> matrices) {
@@ -159,6 +179,7 @@ struct Executor::Impl {
         cos(rows * hp.n_rot / 2),
         sin(rows * hp.n_rot / 2),
         shared(rows, WidestInputs(*model)),
+        ffn(rows, WidestFfnDownInputs(*model)),
         phases(size_t{hp.n_layer} * kPhasesPerLayer + 1) {
     const Widths widest = WidestInputs(*model);
     for (int i = 0; i < team->n_threads(); ++i) {
@@ -201,6 +222,7 @@ struct Executor::Impl {
   AlignedBuffer<float> q, k, v, attn, gate, up;
   AlignedBuffer<float> cos, sin;
   ActivationBuffer shared;
+  ActivationBuffer ffn;  ///< input of ffn_down
   std::vector<Private> own;
 
   // The plan of the step.
@@ -340,6 +362,8 @@ void Executor::Impl::Layer(Worker& worker, size_t index) {
                   KindsOf({&layer.ffn_gate, &layer.ffn_up}));
   const WeightMatrix& gate_w = layer.ffn_gate;
   const WeightMatrix& up_w = layer.ffn_up;
+  const unsigned down_kinds = KindsOf({&layer.ffn_down});
+  const Activations down_input = ffn.View(hp.n_ff, down_kinds);
   worker.Enter(StepOp::kFfnGateUp);
   ForEachChunk(worker, gate_w.n_groups(), 2, [&](size_t begin, size_t end) {
     for (const auto& [w, out] : {std::pair{&gate_w, gate.data()}, std::pair{&up_w, up.data()}}) {
@@ -351,12 +375,13 @@ void Executor::Impl::Layer(Worker& worker, size_t index) {
     for (size_t row = 0; row < n_rows; ++row) {
       float* g = gate.data() + row * hp.n_ff + first;
       SwiGlu(g, up.data() + row * hp.n_ff + first, count, g);
+      PrepareRow(down_input, down_kinds, row, g, first, count);
     }
   });
   worker.Barrier();
 
-  input = Prepare(worker, gate.data(), n_rows, hp.n_ff, nullptr, KindsOf({&layer.ffn_down}));
-  Multiply(worker, StepOp::kFfnDown, input, n_rows, {{layer.ffn_down, x.data(), hp.n_embd, true}});
+  Multiply(worker, StepOp::kFfnDown, down_input, n_rows,
+           {{layer.ffn_down, x.data(), hp.n_embd, true}});
   worker.Barrier();
 }
 
@@ -518,11 +543,7 @@ Activations Executor::Impl::Prepare(Worker& worker, const float* rows, size_t co
       RmsNorm(row, norm, n_cols, hp.rms_eps, worker.own.row.data());
       row = worker.own.row.data();
     }
-    for (size_t kind = 0; kind < kKinds.size(); ++kind) {
-      if ((kinds >> kind & 1U) == 0) continue;
-      PrepareActivations(kKinds[kind], row, n_cols,
-                         prepared.rows[kind] + i * prepared.stride[kind]);
-    }
+    PrepareRow(prepared, kinds, i, row, 0, n_cols);
   }
   if (!is_private) worker.Barrier();
   return prepared;
@@ -550,15 +571,18 @@ void Executor::Impl::Multiply(Worker& worker, StepOp op, const Activations& inpu
   });
 }
 
-/// Hands out [0, n) in chunks of a multiple of `unit`, about eight for each thread, to whoever is
-/// free.
+/// Hands out [0, n) in chunks of a multiple of `unit` to whoever is free: a third of a thread's
+/// share of what is left at a time, so that the last ones are small and nobody waits long.
 template <typename Body>
 void Executor::Impl::ForEachChunk(Worker& worker, size_t n, size_t unit, const Body& body) {
   std::atomic<size_t>& next = phases[worker.phase++];
-  const auto n_chunks = static_cast<size_t>(worker.member.size()) * 8;
-  const size_t chunk = std::max<size_t>(1, (n / n_chunks + unit - 1) / unit) * unit;
-  for (size_t begin = next.fetch_add(chunk); begin < n; begin = next.fetch_add(chunk)) {
-    body(begin, std::min(n, begin + chunk));
+  const size_t n_shares = 3 * unit * static_cast<size_t>(worker.member.size());
+  size_t begin = next.load(std::memory_order_relaxed);
+  while (begin < n) {
+    const size_t end = std::min(n, begin + ((n - begin) / n_shares + 1) * unit);
+    if (!next.compare_exchange_weak(begin, end, std::memory_order_relaxed)) continue;
+    body(begin, end);
+    begin = next.load(std::memory_order_relaxed);
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <random>
 #include <span>
@@ -69,6 +70,8 @@ class BenchRunner {
   void RunPrompt(Sequence& sequence, size_t n_tokens);
   void Generate(std::span<Sequence> sequences, size_t n_tokens);
   Token RandomToken();
+  /// What all threads together do in a second, at best: `work` tells what each of them did.
+  double BestRate(const std::function<double(TeamMember&)>& work);
 
   std::mt19937_64 random_;
   std::shared_ptr<const Model> model_;

@@ -507,6 +507,20 @@ TEST_P(ActivationsTest, TinyBlocksAreZeros) {
   EXPECT_EQ(blocks[2].q[0], 127);
 }
 
+TEST_P(ActivationsTest, ColumnsMakeTheRowThatIsMadeAtOnce) {
+  constexpr size_t kCols = 5 * kActivationBlock;
+  const std::vector<float> x = RandomFloats(kCols, 4);
+  for (const ActivationKind kind : {ActivationKind::kQ8, ActivationKind::kF32}) {
+    Bytes row(ActivationRowBytes(kind, kCols));
+    Bytes by_columns(row.size());
+    PrepareActivations(kind, x.data(), kCols, row.data());
+    for (const auto& [first, count] : {std::pair<size_t, size_t>{64, 96}, {0, 32}, {32, 32}}) {
+      PrepareActivationColumns(kind, x.data() + first, first, count, by_columns.data());
+    }
+    EXPECT_EQ(std::memcmp(row.data(), by_columns.data(), row.size()), 0);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(All, ActivationsTest, testing::ValuesIn(SupportedTargets()),
                          TargetTestName);
 
