@@ -2,17 +2,18 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <utility>
 #include <vector>
 
 #include "gguf/check.h"
+#include "kernels/activations.h"
 #include "kernels/attention.h"
 #include "kernels/matmul.h"
 #include "kernels/ops.h"
 #include "runtime/aligned_buffer.h"
+#include "runtime/node_work.h"
 
 namespace quern {
 namespace {
@@ -28,6 +29,9 @@ constexpr size_t kTileTokens = 16;
 /// Most floats of split attention's states, 256 MiB: 32 heads of 128 take 34 MB a row with a
 /// context of a million tokens.
 constexpr size_t kMostSplitFloats = size_t{64} << 20;
+
+// What a chunk of ffn_gate and ffn_up gives are whole blocks of ffn_down's input.
+static_assert(Model::kGroupUnit * kRowGroup % kActivationBlock == 0);
 
 /// Shared-out phases of a layer: QKV, attention, its output, gate and up, down.
 constexpr size_t kPhasesPerLayer = 5;
@@ -180,7 +184,7 @@ struct Executor::Impl {
         sin(rows * hp.n_rot / 2),
         shared(rows, WidestInputs(*model)),
         ffn(rows, WidestFfnDownInputs(*model)),
-        phases(size_t{hp.n_layer} * kPhasesPerLayer + 1) {
+        work(&model->nodes(), size_t{hp.n_layer} * kPhasesPerLayer + 1) {
     const Widths widest = WidestInputs(*model);
     for (int i = 0; i < team->n_threads(); ++i) {
       own.emplace_back(widest, kTileTokens * group * state_floats, hp.n_embd);
@@ -203,8 +207,10 @@ struct Executor::Impl {
                       const float* norm, unsigned kinds);
   void Multiply(Worker& worker, StepOp op, const Activations& input, size_t n_tokens,
                 std::initializer_list<Product> products);
+  template <typename SizeOf, typename Body>
+  void ForEachChunk(Worker& worker, size_t unit, const SizeOf& size_of, const Body& body);
   template <typename Body>
-  void ForEachChunk(Worker& worker, size_t n, size_t unit, const Body& body);
+  void ForEachTask(Worker& worker, size_t n, const Body& body);
 
   std::shared_ptr<const Model> model;
   const HParams& hp;
@@ -237,9 +243,7 @@ struct Executor::Impl {
   AlignedBuffer<float> logits;
   AlignedBuffer<float> hidden;
 
-  /// The next chunk of each phase that threads share out dynamically: a neighbour that takes half
-  /// of one core must not make the others wait.
-  std::vector<std::atomic<size_t>> phases;
+  NodeWork work;  ///< of the phases that threads share out dynamically
 };
 
 Executor::Executor(std::shared_ptr<const Model> model, KvPool* pool, ThreadTeam* team,
@@ -301,7 +305,7 @@ void Executor::Impl::Plan(std::span<const BatchPart> parts) {
   if (logits.size() < n_logits * hp.n_vocab) logits = AlignedBuffer<float>(n_logits * hp.n_vocab);
   const size_t hidden_floats = (wanted.size() - n_logits) * hp.n_embd;
   if (hidden.size() < hidden_floats) hidden = AlignedBuffer<float>(hidden_floats);
-  for (std::atomic<size_t>& phase : phases) phase.store(0, std::memory_order_relaxed);
+  work.Reset();
 }
 
 void Executor::Impl::Run(TeamMember& member) {
@@ -365,7 +369,14 @@ void Executor::Impl::Layer(Worker& worker, size_t index) {
   const unsigned down_kinds = KindsOf({&layer.ffn_down});
   const Activations down_input = ffn.View(hp.n_ff, down_kinds);
   worker.Enter(StepOp::kFfnGateUp);
-  ForEachChunk(worker, gate_w.n_groups(), 2, [&](size_t begin, size_t end) {
+  const auto size_of = [&](size_t node) {
+    const auto [first, last] = model->GroupsOf(gate_w, node);
+    return last - first;
+  };
+  ForEachChunk(worker, Model::kGroupUnit, size_of, [&](const NodeWork::Chunk& chunk) {
+    const size_t of_node = model->GroupsOf(gate_w, chunk.node).first;
+    const size_t begin = of_node + chunk.begin;
+    const size_t end = of_node + chunk.end;
     for (const auto& [w, out] : {std::pair{&gate_w, gate.data()}, std::pair{&up_w, up.data()}}) {
       const auto kind = static_cast<size_t>(ActivationKindOf(w->type));
       MatMul({*w, begin, end, input.rows[kind], input.stride[kind], n_rows, out, hp.n_ff, false});
@@ -428,10 +439,8 @@ void Executor::Impl::Attend(Worker& worker, size_t layer) {
     AttendSplits(worker, layer);
     return;
   }
-  ForEachChunk(worker, tiles.size() * hp.n_head_kv, 1, [&](size_t begin, size_t end) {
-    for (size_t i = begin; i < end; ++i) {
-      AttendTile(worker, layer, tiles[i / hp.n_head_kv], i % hp.n_head_kv);
-    }
+  ForEachTask(worker, tiles.size() * hp.n_head_kv, [&](size_t i) {
+    AttendTile(worker, layer, tiles[i / hp.n_head_kv], i % hp.n_head_kv);
   });
 }
 
@@ -463,18 +472,16 @@ void Executor::Impl::AttendSplits(Worker& worker, size_t layer) {
   const auto state_of = [&](size_t row, size_t head, size_t split) {
     return split_states.data() + ((row * hp.n_head + head) * most_splits + split) * state_floats;
   };
-  ForEachChunk(worker, n_tasks, 1, [&](size_t begin, size_t end) {
-    for (size_t i = begin; i < end; ++i) {
-      const size_t split = i % most_splits;
-      const size_t head_kv = i / most_splits % hp.n_head_kv;
-      const AttentionTile& tile = tiles[i / most_splits / hp.n_head_kv];
-      if (split >= SplitsAt(tile.position + tile.n_tokens - 1)) continue;
-      float* states = worker.own.states.data();
-      AttendSplit(ArgsOf(layer, tile, head_kv), split, states);
-      for (size_t query = 0; query < tile.n_tokens * group; ++query) {
-        std::memcpy(state_of(tile.row + query / group, head_kv * group + query % group, split),
-                    states + query * state_floats, state_floats * sizeof(float));
-      }
+  ForEachTask(worker, n_tasks, [&](size_t i) {
+    const size_t split = i % most_splits;
+    const size_t head_kv = i / most_splits % hp.n_head_kv;
+    const AttentionTile& tile = tiles[i / most_splits / hp.n_head_kv];
+    if (split >= SplitsAt(tile.position + tile.n_tokens - 1)) return;
+    float* states = worker.own.states.data();
+    AttendSplit(ArgsOf(layer, tile, head_kv), split, states);
+    for (size_t query = 0; query < tile.n_tokens * group; ++query) {
+      std::memcpy(state_of(tile.row + query / group, head_kv * group + query % group, split),
+                  states + query * state_floats, state_floats * sizeof(float));
     }
   });
   worker.Barrier();
@@ -553,37 +560,50 @@ Activations Executor::Impl::Prepare(Worker& worker, const float* rows, size_t co
 void Executor::Impl::Multiply(Worker& worker, StepOp op, const Activations& input, size_t n_tokens,
                               std::initializer_list<Product> products) {
   worker.Enter(op);
-  size_t n_groups = 0;
-  for (const Product& product : products) n_groups += product.w.n_groups();
-  ForEachChunk(worker, n_groups, 2, [&](size_t begin, size_t end) {
-    size_t first = 0;
+  const auto size_of = [&](size_t node) {
+    size_t n_groups = 0;
     for (const Product& product : products) {
-      const size_t last = first + product.w.n_groups();
-      const size_t from = std::max(begin, first);
-      const size_t to = std::min(end, last);
+      const auto [first, last] = model->GroupsOf(product.w, node);
+      n_groups += last - first;
+    }
+    return n_groups;
+  };
+  ForEachChunk(worker, Model::kGroupUnit, size_of, [&](const NodeWork::Chunk& chunk) {
+    size_t done = 0;  // groups of the products before
+    for (const Product& product : products) {
+      const auto [first, last] = model->GroupsOf(product.w, chunk.node);
+      const size_t from = std::max(chunk.begin, done);
+      const size_t to = std::min(chunk.end, done + last - first);
       if (from < to) {
         const auto kind = static_cast<size_t>(ActivationKindOf(product.w.type));
-        MatMul({product.w, from - first, to - first, input.rows[kind], input.stride[kind], n_tokens,
-                product.out, product.out_stride, product.accumulate});
+        MatMul({product.w, first + from - done, first + to - done, input.rows[kind],
+                input.stride[kind], n_tokens, product.out, product.out_stride, product.accumulate});
       }
-      first = last;
+      done += last - first;
     }
   });
 }
 
-/// Hands out [0, n) in chunks of a multiple of `unit` to whoever is free: a third of a thread's
-/// share of what is left at a time, so that the last ones are small and nobody waits long.
+/// Hands out the items of each node in chunks of a multiple of `unit` to whoever is free: a third
+/// of a thread's share of what is left at a time, so that the last ones are small and nobody waits
+/// long.
+template <typename SizeOf, typename Body>
+void Executor::Impl::ForEachChunk(Worker& worker, size_t unit, const SizeOf& size_of,
+                                  const Body& body) {
+  const size_t phase = worker.phase++;
+  const size_t n_threads =
+      std::max<size_t>(1, static_cast<size_t>(worker.member.size()) / model->nodes().size());
+  const auto chunk_of = [&](size_t left) { return (left / (3 * unit * n_threads) + 1) * unit; };
+  while (const auto chunk = work.Take(phase, size_of, chunk_of)) body(*chunk);
+}
+
+/// Hands out tasks 0 to n - 1, which are no node's, in such chunks.
 template <typename Body>
-void Executor::Impl::ForEachChunk(Worker& worker, size_t n, size_t unit, const Body& body) {
-  std::atomic<size_t>& next = phases[worker.phase++];
-  const size_t n_shares = 3 * unit * static_cast<size_t>(worker.member.size());
-  size_t begin = next.load(std::memory_order_relaxed);
-  while (begin < n) {
-    const size_t end = std::min(n, begin + ((n - begin) / n_shares + 1) * unit);
-    if (!next.compare_exchange_weak(begin, end, std::memory_order_relaxed)) continue;
-    body(begin, end);
-    begin = next.load(std::memory_order_relaxed);
-  }
+void Executor::Impl::ForEachTask(Worker& worker, size_t n, const Body& body) {
+  const auto size_of = [&](size_t node) { return node == 0 ? n : 0; };
+  ForEachChunk(worker, 1, size_of, [&](const NodeWork::Chunk& chunk) {
+    for (size_t i = chunk.begin; i < chunk.end; ++i) body(i);
+  });
 }
 
 }  // namespace quern

@@ -1,12 +1,12 @@
 #include "runtime/model.h"
 
 #include <algorithm>
-#include <atomic>
 #include <string>
 #include <unordered_set>
 
 #include "gguf/printable.h"
 #include "kernels/reference.h"
+#include "runtime/node_work.h"
 #include "runtime/thread_team.h"
 
 namespace quern {
@@ -17,6 +17,7 @@ class ModelLoader {
   ModelLoader(const GgufFile& file, Model& model) : file_(file), model_(model) {}
 
   Status Load(const LoadOptions& options) {
+    model_.nodes_ = options.nodes;
     if (Status status = LoadVocabulary(options); !status) return status;
     if (Status status = CheckTensors(); !status) return status;
     if (options.mode == LoadMode::kPack) {
@@ -173,18 +174,29 @@ class ModelLoader {
     // About 1 MiB a piece: enough to share out evenly, and the source pages of a piece are dropped
     // after it, so that the file and its packed copy are never resident together.
     const size_t piece = std::max<size_t>(1, (size_t{1} << 20) / group_bytes);
-    const size_t n_pieces = (matrix.n_groups() + piece - 1) / piece;
-    team.ForEach(n_pieces, [&](size_t index) {
-      const size_t end = std::min(matrix.n_groups(), (index + 1) * piece);
-      for (size_t group = index * piece; group < end; ++group) {
+    NodeWork work(&model_.nodes(), 1);
+    const auto size_of = [&](size_t node) {
+      const auto [first, last] = model_.GroupsOf(matrix, node);
+      return last - first;
+    };
+    const auto pack_piece = [&](const NodeWork::Chunk& chunk) {
+      const size_t of_node = model_.GroupsOf(matrix, chunk.node).first;
+      const size_t end = of_node + chunk.end;
+      const size_t begin = of_node + chunk.begin;
+      for (size_t group = begin; group < end; ++group) {
         const size_t row = group * kRowGroup;
         PackGroup(matrix.type, matrix.n_cols, std::min(kRowGroup, matrix.n_rows - row),
                   tensor.data.data() + row * row_bytes, packed + group * group_bytes);
       }
-      const size_t first_row = index * piece * kRowGroup;
+      const size_t first_row = begin * kRowGroup;
       const size_t last_row = std::min<size_t>(matrix.n_rows, end * kRowGroup);
       file_.DropPages(
           tensor.data.subspan(first_row * row_bytes, (last_row - first_row) * row_bytes));
+    };
+    team.ForEach(static_cast<size_t>(team.n_threads()), [&](size_t /*thread*/) {
+      while (const auto chunk = work.Take(0, size_of, [&](size_t /*left*/) { return piece; })) {
+        pack_piece(*chunk);
+      }
     });
   }
 

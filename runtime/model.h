@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gguf/gguf_file.h"
@@ -15,6 +16,7 @@
 #include "kernels/matmul.h"
 #include "runtime/chat_template.h"
 #include "runtime/hparams.h"
+#include "runtime/memory_nodes.h"
 #include "runtime/tokenizer.h"
 #include "runtime/weight_arena.h"
 
@@ -33,6 +35,7 @@ struct LoadOptions {
   std::optional<std::string> chat_template = std::nullopt;
   /// With kPack, called with the share done, 0 to 1, from the loading thread.
   std::function<void(double)> progress = nullptr;
+  MemoryNodes nodes = MemoryNodes::OfMachine();
 };
 
 /// Weights of one decoder layer, in GGUF's words. Matrices are [out rows][in columns].
@@ -82,6 +85,14 @@ class Model {
   const std::vector<float>& output_norm() const { return output_norm_; }
   const std::vector<LayerWeights>& layers() const { return layers_; }
 
+  const MemoryNodes& nodes() const { return nodes_; }
+  /// Row groups that are handed out together: the kernels' panels are of two.
+  static constexpr size_t kGroupUnit = 2;
+  /// The row groups [first, second) of a matrix that were packed on a node, where its threads came
+  /// in time.
+  std::pair<size_t, size_t> GroupsOf(const WeightMatrix& w, size_t node) const {
+    return nodes_.Share(w.n_groups(), node, kGroupUnit);
+  }
   /// Every matrix, those of one memory once.
   std::vector<const WeightMatrix*> Matrices() const;
   /// Bytes of all matrices.
@@ -97,6 +108,7 @@ class Model {
   friend class ModelLoader;
   Model() = default;
   HParams hparams_;
+  MemoryNodes nodes_;
   std::optional<Tokenizer> tokenizer_;
   std::optional<ChatTemplate> chat_template_;
   std::optional<GgufFile> file_;      ///< with kMmap

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "kernels/machine_limits.h"
+#include "runtime/node_work.h"
 #include "runtime/sampler.h"
 
 namespace quern {
@@ -128,6 +129,7 @@ Token BenchRunner::RandomToken() {
 MachineLimits BenchRunner::MeasureLimits() {
   constexpr size_t kCacheLine = 64;
   constexpr size_t kReadUnit = 1024;
+  constexpr size_t kPieceUnits = 1024;               // 1 MiB
   constexpr size_t kLeastBytes = size_t{256} << 20;  // some 10 ms, here too
   constexpr size_t kRounds = 500000;                 // some 10 ms
   std::vector<std::span<const std::byte>> weights;   // whole units
@@ -141,36 +143,52 @@ MachineLimits BenchRunner::MeasureLimits() {
   }
   const size_t n_times = kLeastBytes / n_bytes + 1;
   std::atomic<uint64_t> results = 0;  // or nothing is done
-  const double read_rate = BestRate([&](TeamMember& member) {
+  // Each node's memory by its own threads, as in a step.
+  const size_t n_reads = n_times * weights.size();
+  NodeWork pieces(&model_->nodes(), n_reads);
+  const auto read = [&](size_t index) {
+    const std::span<const std::byte> matrix = weights[index % weights.size()];
+    const auto units_of = [&](size_t node) {
+      return model_->nodes().Share(matrix.size() / kReadUnit, node, 1);
+    };
+    const auto size_of = [&](size_t node) { return units_of(node).second - units_of(node).first; };
     size_t n_read = 0;
-    for (size_t i = 0; i < n_times; ++i) {
-      for (const std::span<const std::byte> matrix : weights) {
-        const auto [begin, end] = member.Share(matrix.size() / kReadUnit);
-        results ^= ReadAll(matrix.data() + begin * kReadUnit, (end - begin) * kReadUnit);
-        n_read += (end - begin) * kReadUnit;
-      }
+    while (const auto piece = pieces.Take(index, size_of, [](size_t) { return kPieceUnits; })) {
+      const size_t first = units_of(piece->node).first + piece->begin;
+      const size_t n_piece = (piece->end - piece->begin) * kReadUnit;
+      results ^= ReadAll(matrix.data() + first * kReadUnit, n_piece);
+      n_read += n_piece;
     }
-    return static_cast<double>(n_read);
-  });
-  const double dot_rate = BestRate([&](TeamMember& /*member*/) {
-    results ^= static_cast<uint64_t>(MultiplyBytes(kRounds));
-    return 2.0 * static_cast<double>(kRounds * ProductsPerRound());
-  });
+    return n_read;
+  };
+  const double read_rate = BestRate([&] { pieces.Reset(); },
+                                    [&] {
+                                      size_t n_read = 0;
+                                      for (size_t i = 0; i < n_reads; ++i) n_read += read(i);
+                                      return static_cast<double>(n_read);
+                                    });
+  const double dot_rate = BestRate([] {},
+                                   [&] {
+                                     results ^= static_cast<uint64_t>(MultiplyBytes(kRounds));
+                                     return 2.0 * static_cast<double>(kRounds * ProductsPerRound());
+                                   });
   return {read_rate, dot_rate};
 }
 
-double BenchRunner::BestRate(const std::function<double(TeamMember&)>& work) {
+double BenchRunner::BestRate(const std::function<void()>& prepare,
+                             const std::function<double()>& work) {
   constexpr int kPasses = 3;
   constexpr int kGathering = 1000;  // barriers, about a millisecond: workers wake up and join
   double best = 0;
   for (int pass = 0; pass < kPasses; ++pass) {
+    prepare();
     std::vector<double> amounts(static_cast<size_t>(team_->n_threads()));
     Clock::time_point start;
     Clock::time_point end;
     team_->Run([&](TeamMember& member) {
       for (int i = 0; i < kGathering; ++i) member.Barrier();
       if (member.index() == 0) start = Clock::now();
-      if (!member.is_late()) amounts[static_cast<size_t>(member.index())] = work(member);
+      if (!member.is_late()) amounts[static_cast<size_t>(member.index())] = work();
       member.Barrier();
       if (member.index() == 0) end = Clock::now();
     });

@@ -70,8 +70,9 @@ class BenchRunner {
   void RunPrompt(Sequence& sequence, size_t n_tokens);
   void Generate(std::span<Sequence> sequences, size_t n_tokens);
   Token RandomToken();
-  /// What all threads together do in a second, at best: `work` tells what each of them did.
-  double BestRate(const std::function<double(TeamMember&)>& work);
+  /// What all threads together do in a second, at best of some passes: `work` tells what each of
+  /// them did. `prepare` comes before each pass.
+  double BestRate(const std::function<void()>& prepare, const std::function<double()>& work);
 
   std::mt19937_64 random_;
   std::shared_ptr<const Model> model_;

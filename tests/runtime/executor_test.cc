@@ -13,6 +13,7 @@
 #include <set>
 #include <vector>
 
+#include "tests/testing/memory_nodes.h"
 #include "tests/testing/tiny_model.h"
 
 namespace quern {
@@ -132,6 +133,22 @@ TEST_F(ExecutorTest, WeightsInPlaceAndPackedGiveTheSameBits) {
     Machine machine(packed, 2);
     Sequence sequence(&machine.pool);
     EXPECT_TRUE(SameBits(machine.Run(sequence, tokens_, chunk), alone_)) << chunk;
+  }
+}
+
+TEST_F(ExecutorTest, MemoryNodesDoNotChangeTheBits) {
+  if (testing::AllowedCpus().size() < 2) GTEST_SKIP() << "one CPU";
+  const auto model =
+      Model::Load(testing::TinyModel({}).Open(),
+                  {.mode = LoadMode::kPack, .n_threads = 2, .nodes = testing::TwoNodes()})
+          .value();
+  ASSERT_EQ(model->nodes().size(), 2);
+  for (const int n_threads : {1, 2, 3}) {
+    for (const size_t chunk : {3, 64, 512}) {
+      Machine machine(model, n_threads);
+      Sequence sequence(&machine.pool);
+      EXPECT_TRUE(SameBits(machine.Run(sequence, tokens_, chunk), alone_)) << chunk;
+    }
   }
 }
 
