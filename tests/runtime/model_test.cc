@@ -2,7 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -112,6 +117,42 @@ TEST_F(ModelTest, WeightsInPlaceAreTheFileWhichTheModelKeeps) {
   EXPECT_EQ(model->weight_bytes(), packed->weight_bytes());
   EXPECT_EQ(model->bytes_per_token(), packed->bytes_per_token());
   EXPECT_EQ(model->Matrices().size(), 2 + 7 * model->layers().size());
+}
+
+constexpr size_t kPageSize = 4096;
+
+/// The system's numbers of the nodes whose memory holds pages in [begin, end); how many each.
+std::map<int, size_t> PagesOfNodes(const std::byte* begin, const std::byte* end) {
+  std::vector<void*> pages;
+  for (const std::byte* page = begin; page < end; page += kPageSize) {
+    pages.push_back(const_cast<std::byte*>(page));
+  }
+  std::vector<int> nodes(pages.size());
+  EXPECT_EQ(syscall(SYS_move_pages, 0, pages.size(), pages.data(), nullptr, nodes.data(), 0), 0);
+  std::map<int, size_t> counts;
+  for (const int node : nodes) ++counts[node];
+  return counts;
+}
+
+TEST_F(ModelTest, EachMemoryNodeHoldsItsShare) {
+  if (MemoryNodes::OfMachine().size() < 2) GTEST_SKIP() << "one memory node";
+  SyntheticModel shapes = HalfPrecision();
+  shapes.n_layer = 1;
+  shapes.n_embd = 1024;
+  shapes.n_ff = 32768;
+  const auto model = testing::TinyModel(shapes).Load(LoadMode::kPack);
+  const WeightMatrix& w = model->layers()[0].ffn_gate;
+  const size_t group_bytes = PackedGroupBytes(w.type, w.n_cols);
+  std::set<int> main_nodes;
+  for (size_t node = 0; node < model->nodes().size(); ++node) {
+    const auto [first, last] = model->GroupsOf(w, node);
+    const auto counts = PagesOfNodes(w.data + first * group_bytes, w.data + last * group_bytes);
+    const auto most = std::ranges::max_element(counts, {}, [](const auto& c) { return c.second; });
+    // The rest are huge pages on a border, and what an idle node's threads took over.
+    EXPECT_GE(most->second * kPageSize, (last - first) * group_bytes * 3 / 4);
+    main_nodes.insert(most->first);
+  }
+  EXPECT_EQ(main_nodes.size(), model->nodes().size());
 }
 
 TEST_F(ModelTest, TiedOutputIsTheEmbedding) {
