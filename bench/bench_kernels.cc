@@ -42,11 +42,11 @@ constexpr size_t kCols = 4096;
 constexpr size_t kPrefillRows = 4096;
 constexpr size_t kPrefillTokens = 512;
 
-/// What is read from memory and not from a cache: several times the last cache.
+/// What is read from memory and not from a cache: more than the last cache holds.
 size_t StreamBytes() {
   constexpr size_t kLeast = size_t{256} << 20;
   static const auto kCache = static_cast<size_t>(std::max(0L, sysconf(_SC_LEVEL3_CACHE_SIZE)));
-  return std::max(kLeast, 3 * kCache);
+  return std::max(kLeast, 2 * kCache);
 }
 
 /// Anonymous memory in huge pages where the system gives them, as the runtime holds weights.

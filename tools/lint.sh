@@ -10,7 +10,7 @@ git ls-files "*.sh" .ci/run | xargs shellcheck
 tools/check-includes.sh
 git ls-files '*.cc' '*.h' '*.inc' | xargs clang-format --dry-run --Werror
 
-if [ $# -gt 0 ]; then
+if [ -n "${1-}" ]; then
   files=$(git diff --name-only --diff-filter=d "$1" -- '*.cc')
 else
   files=$(git ls-files '*.cc')
