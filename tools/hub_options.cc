@@ -55,7 +55,7 @@ void HubOptions::AddTo(CLI::App* command) {
   command
       ->add_option("--hf-endpoint", endpoint_,
                    "Address of the hub (default: HF_ENDPOINT, MODEL_ENDPOINT or "
-                   "https://huggingface.co)")
+                   "https://huggingface.co). SSL_CERT_FILE names certificates to trust")
       ->type_name("URL")
       ->group(kGroup);
   command

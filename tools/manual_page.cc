@@ -31,6 +31,11 @@ It is sent to the hub alone.
 .BR HF_ENDPOINT ", " MODEL_ENDPOINT
 Address of the hub, unless it is https://huggingface.co.
 .TP
+.BR SSL_CERT_FILE ", " SSL_CERT_DIR
+A file of certificates in PEM format, and a folder of such under the names that
+.B openssl rehash
+gives, that the hub's certificate is checked with instead of the system's file or folder.
+.TP
 .BR QUERN_CACHE ", " XDG_CACHE_HOME
 Where downloaded models are kept; see FILES.
 .TP

@@ -1,7 +1,5 @@
 #include "tests/testing/local_hub.h"
 
-#include <httplib.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
@@ -12,6 +10,7 @@
 #include <thread>
 #include <utility>
 
+#include "server/guarded_server.h"
 #include "tests/testing/temp_dir.h"
 #include "tests/testing/write_file.h"
 #include "tools/hub/sha256.h"
@@ -30,8 +29,9 @@ struct LocalHub::Impl {
     std::string sha256;
   };
 
-  httplib::Server hub;
-  httplib::Server other;
+  std::unique_ptr<TlsServer> tls;  ///< null: none is spoken
+  GuardedServer hub{ConnectionLimits()};
+  GuardedServer other{ConnectionLimits()};
   int hub_port = 0;
   int other_port = 0;
   std::thread hub_thread;
@@ -43,7 +43,9 @@ struct LocalHub::Impl {
   std::vector<Seen> seen;
   HubFaults faults;
 
-  static std::string OriginOf(int port) { return "http://127.0.0.1:" + std::to_string(port); }
+  std::string OriginOf(int port) const {
+    return (tls == nullptr ? "http://127.0.0.1:" : "https://127.0.0.1:") + std::to_string(port);
+  }
 
   void Note(const httplib::Request& request, bool at_other_origin) {
     const std::lock_guard lock(mutex);
@@ -136,7 +138,9 @@ struct LocalHub::Impl {
   }
 };
 
-LocalHub::LocalHub() : impl_(std::make_unique<Impl>()) {
+LocalHub::LocalHub(const std::optional<TlsFiles>& tls) : impl_(std::make_unique<Impl>()) {
+  if (tls) impl_->tls = TlsServer::Create(*tls).value();
+  for (GuardedServer* server : {&impl_->hub, &impl_->other}) server->set_tls(impl_->tls.get());
   setenv("no_proxy", "127.0.0.1", 1);  // what the machine may have is not for this
   const std::string files = R"(/([^/]+/[^/]+)/resolve/[^/]+/(.+))";
   impl_->hub.Get(R"(/api/models/([^/]+/[^/]+)/revision/([^/]+))",
@@ -146,17 +150,15 @@ LocalHub::LocalHub() : impl_(std::make_unique<Impl>()) {
   });
   impl_->other.Get(
       files, [this](const auto& request, auto& response) { impl_->Send(request, response, true); });
-  impl_->hub_port = impl_->hub.bind_to_any_port("127.0.0.1");
-  impl_->other_port = impl_->other.bind_to_any_port("127.0.0.1");
-  impl_->hub_thread = std::thread([this] { impl_->hub.listen_after_bind(); });
-  impl_->other_thread = std::thread([this] { impl_->other.listen_after_bind(); });
-  impl_->hub.wait_until_ready();
-  impl_->other.wait_until_ready();
+  impl_->hub_port = impl_->hub.Bind("127.0.0.1", 0).value();
+  impl_->other_port = impl_->other.Bind("127.0.0.1", 0).value();
+  impl_->hub_thread = std::thread([this] { impl_->hub.Run(); });
+  impl_->other_thread = std::thread([this] { impl_->other.Run(); });
 }
 
 LocalHub::~LocalHub() {
-  impl_->hub.stop();
-  impl_->other.stop();
+  impl_->hub.Stop();
+  impl_->other.Stop();
   impl_->hub_thread.join();
   impl_->other_thread.join();
 }
@@ -168,7 +170,7 @@ void LocalHub::Add(const std::string& path, std::string content) {
       std::make_shared<const Impl::File>(Impl::File{std::move(content), std::move(sha256)});
 }
 
-std::string LocalHub::endpoint() const { return Impl::OriginOf(impl_->hub_port); }
+std::string LocalHub::endpoint() const { return impl_->OriginOf(impl_->hub_port); }
 
 std::string LocalHub::FileUrl(const std::string& path) const {
   return endpoint() + "/" + kRepository + "/resolve/main/" + path;

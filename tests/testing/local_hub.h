@@ -5,8 +5,11 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "server/tls.h"
 
 namespace quern::testing {
 
@@ -39,7 +42,8 @@ class LocalHub {
 
   static constexpr const char* kCommit = "0123456789abcdef0123456789abcdef01234567";
 
-  LocalHub();
+  /// With `tls`, both origins speak it.
+  explicit LocalHub(const std::optional<TlsFiles>& tls = {});
   ~LocalHub();
   LocalHub(const LocalHub&) = delete;
   LocalHub& operator=(const LocalHub&) = delete;

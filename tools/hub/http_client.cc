@@ -2,6 +2,7 @@
 
 #include <curl/curl.h>
 #include <fmt/format.h>
+#include <openssl/x509_vfy.h>
 
 #include <array>
 #include <cstdlib>
@@ -9,6 +10,7 @@
 
 #include "gguf/printable.h"
 #include "server/lower_ascii.h"
+#include "tools/hub/trusted_certificates.h"
 
 namespace quern {
 namespace {
@@ -118,6 +120,24 @@ int OnProgress(void* context, curl_off_t /*to_get*/, curl_off_t /*got*/, curl_of
   return 1;
 }
 
+/// Whether nobody that is trusted stands behind the certificate of the server last asked.
+bool IsUntrusted(CURL* handle) {
+  long verdict = X509_V_OK;
+  curl_easy_getinfo(handle, CURLINFO_SSL_VERIFYRESULT, &verdict);
+  return verdict == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT ||
+         verdict == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN ||
+         verdict == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY ||
+         verdict == X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE;
+}
+
+/// What can be done about it.
+std::string WaysToTrust(const TrustedCertificates& trusted) {
+  if (!trusted.file.empty()) return fmt::format("SSL_CERT_FILE is {}", Quoted(trusted.file, 200));
+  if (!trusted.folder.empty())
+    return fmt::format("SSL_CERT_DIR is {}", Quoted(trusted.folder, 200));
+  return "SSL_CERT_FILE can name a file of certificates to trust";
+}
+
 /// Whether the network, and not what was asked, is at fault.
 bool IsNetworkTrouble(CURLcode code) {
   switch (code) {
@@ -142,9 +162,10 @@ std::string_view HttpResponse::Header(std::string_view name) const {
 
 struct HttpClient::Impl {
   std::unique_ptr<CURL, void (*)(CURL*)> curl;
+  Result<TrustedCertificates> trusted = TrustedCertificates::OfEnvironment();
 
   /// One request, no redirect followed.
-  HttpResponse GetOnce(const std::string& url, const HttpRequest& request, bool with_token,
+  HttpResponse GetOnce(const Url& url, const HttpRequest& request, bool with_token,
                        const Receiver& receiver, const std::atomic<bool>* stop) const {
     HttpResponse response;
     Transfer transfer{.receiver = receiver, .stop = stop, .response = response};
@@ -158,13 +179,21 @@ struct HttpClient::Impl {
     const auto set = [&](CURLoption option, auto value) {
       curl_easy_setopt(handle, option, value);
     };
-    set(CURLOPT_URL, url.c_str());
+    set(CURLOPT_URL, url.Part(CURLUPART_URL).c_str());
     set(CURLOPT_PROTOCOLS_STR, "http,https");
     set(CURLOPT_NOSIGNAL, 1L);
     set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     set(CURLOPT_USERAGENT, "quern/" QUERN_VERSION);
     set(CURLOPT_HTTPHEADER, headers.get());
     if (!request.range.empty()) set(CURLOPT_RANGE, request.range.c_str());
+    // What is not set is the system's.
+    const TrustedCertificates certificates = trusted.value_or(TrustedCertificates());
+    for (const CURLoption option : {CURLOPT_CAINFO, CURLOPT_PROXY_CAINFO}) {
+      if (!certificates.file.empty()) set(option, certificates.file.c_str());
+    }
+    for (const CURLoption option : {CURLOPT_CAPATH, CURLOPT_PROXY_CAPATH}) {
+      if (!certificates.folder.empty()) set(option, certificates.folder.c_str());
+    }
     set(CURLOPT_CONNECTTIMEOUT, kConnectSeconds);
     set(CURLOPT_LOW_SPEED_LIMIT, 1L);
     set(CURLOPT_LOW_SPEED_TIME, kStallSeconds);
@@ -187,6 +216,13 @@ struct HttpClient::Impl {
     response.ending = IsNetworkTrouble(code) ? HttpEnding::kCut : HttpEnding::kRefused;
     response.problem =
         Printable(message[0] != '\0' ? message.data() : curl_easy_strerror(code), 200);
+    // What OpenSSL says does not tell of whom.
+    if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CONNECT_ERROR) {
+      response.problem = fmt::format("{}: {}", Printable(url.origin(), 200), response.problem);
+    }
+    if (code == CURLE_PEER_FAILED_VERIFICATION && IsUntrusted(handle)) {
+      response.problem += fmt::format(" ({})", WaysToTrust(certificates));
+    }
     return response;
   }
 };
@@ -214,8 +250,10 @@ HttpResponse HttpClient::Get(const HttpRequest& request, const Receiver& receive
   std::map<std::string, std::string, std::less<>> linked;
   for (int i = 0; i <= kMostRedirects; ++i) {
     const bool with_token = !request.token.empty() && url.origin() == first_origin;
-    HttpResponse response =
-        impl_->GetOnce(url.Part(CURLUPART_URL), request, with_token, receiver, stop);
+    if (url.scheme() == "https" && !impl_->trusted) {
+      return refused({}, impl_->trusted.error().message);
+    }
+    HttpResponse response = impl_->GetOnce(url, request, with_token, receiver, stop);
     // What the first answer says of the file is the hub's word; a later server cannot change it.
     for (const auto& [name, value] : response.headers) {
       if (name.starts_with("x-linked-")) linked.emplace(name, value);

@@ -151,7 +151,10 @@ tl::unexpected<Error> HubRefusal(const HttpResponse& response, std::string_view 
                                  bool has_token) {
   const std::string_view code = response.Header("x-error-code");
   const int status = response.status;
-  if (response.ending == HttpEnding::kCut || response.ending == HttpEnding::kRefused) {
+  if (response.ending == HttpEnding::kRefused) {
+    return Fail(ErrorCode::kIo, "{}: {}", what, response.problem);
+  }
+  if (response.ending == HttpEnding::kCut) {
     return Fail(ErrorCode::kIo, "{}: no answer from the hub: {}", what, response.problem);
   }
   if ((status == 401 || status == 403) && code == "GatedRepo") {
