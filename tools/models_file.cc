@@ -9,13 +9,15 @@
 
 #include "gguf/printable.h"
 #include "gguf/split_name.h"
+#include "tools/parse_toml.h"
 #include "tools/read_text.h"
-#include "tools/toml.h"
 
 namespace quern {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr size_t kMostMessageBytes = 500;  ///< of CLI11's, which has the values
 
 /// Names go in headers and metrics, and are typed.
 bool IsName(std::string_view name) {
@@ -50,13 +52,12 @@ class Parser {
       : path_(path), folder_(fs::path(path).parent_path()), base_(base) {}
 
   Result<ModelList> Parse(std::string_view text) {
-    const toml::parse_result parsed = toml::parse(text);
+    const auto parsed = ParseToml(text);
     if (!parsed) {
-      const toml::parse_error& error = parsed.error();
-      Fail(error.source(), fmt::format("{}", error.description()));
+      Fail({parsed.error().at, parsed.error().at, nullptr}, parsed.error().message);
       return tl::unexpected(*error_);
     }
-    for (const auto& [key, node] : InOrder(parsed.table())) {
+    for (const auto& [key, node] : InOrder(*parsed)) {
       const std::string_view name = key->str();
       if (name == "models") {
         Sections(*key, *node, [this](const auto& k, const auto& table) { Model(k, table); });
@@ -201,7 +202,7 @@ class Parser {
       std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes them
       app.parse(std::move(arguments));
     } catch (const CLI::ParseError& error) {
-      Fail(node.source(), error.what());
+      Fail(node.source(), Printable(error.what(), kMostMessageBytes));
     }
   }
 

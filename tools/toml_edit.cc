@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "gguf/printable.h"
+#include "tools/parse_toml.h"
 
 namespace quern {
 namespace {
@@ -42,14 +43,13 @@ TomlDocument::TomlDocument(std::string text, std::string name, toml::table root)
     : text_(std::move(text)), name_(std::move(name)), root_(std::move(root)) {}
 
 Result<TomlDocument> TomlDocument::Parse(std::string text, std::string name) {
-  toml::parse_result parsed = toml::parse(std::string_view(text));
+  auto parsed = ParseToml(text);
   if (!parsed) {
-    const toml::parse_error& error = parsed.error();
-    const toml::source_position& at = error.source().begin;
+    const auto& [message, at] = parsed.error();
     return Fail(ErrorCode::kInvalidArgument, "{}: line {}, column {}: no TOML: {}", name, at.line,
-                at.column, error.description());
+                at.column, message);
   }
-  return TomlDocument(std::move(text), std::move(name), std::move(parsed).table());
+  return TomlDocument(std::move(text), std::move(name), *std::move(parsed));
 }
 
 const toml::table* TomlDocument::Find(const TomlPath& path) const { return FindTable(root_, path); }
@@ -78,7 +78,7 @@ Status TomlDocument::SetInteger(const TomlPath& path, const std::string& key, in
     return ErrorAt(table, ErrorCode::kUnsupported,
                    fmt::format("{} has no section [{}] of its own, to which a line {} = {} could "
                                "be added: add it by hand",
-                               path.back(), TomlHeader(path), key, value));
+                               Printable(path.back()), Printable(TomlHeader(path)), key, value));
   }
   *this = *std::move(changed);
   return {};
@@ -113,7 +113,7 @@ Status TomlDocument::AddSection(const TomlPath& path, const std::vector<std::str
   Result<TomlDocument> changed = Parse(std::move(text), name_);
   if (!changed) {
     return Fail(ErrorCode::kUnsupported, "{}: no section [{}] can be added: {}", name_,
-                TomlHeader(path), changed.error().message);
+                Printable(TomlHeader(path)), changed.error().message);
   }
   *this = *std::move(changed);
   return {};

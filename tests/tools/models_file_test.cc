@@ -11,7 +11,12 @@
 namespace quern {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Lt;
+using ::testing::SizeIs;
+using ::testing::StartsWith;
 
 std::string ErrorOf(const std::string& text) {
   const Result<ModelList> list = ParseModels(text, "dir/m.toml", {});
@@ -97,10 +102,10 @@ TEST(ModelsFile, ErrorsNameFileAndLine) {
     return "dir/m.toml, line " + std::to_string(line) + ": " + what;
   };
   EXPECT_EQ(ErrorOf(""), "dir/m.toml: no section [models.NAME]");
-  EXPECT_THAT(ErrorOf("[models.a\n"), ::testing::StartsWith("dir/m.toml, line 1: "));
+  EXPECT_THAT(ErrorOf("[models.a\n"), StartsWith("dir/m.toml, line 1: "));
   // toml++ has an assertion against each.
   for (const char* text : {"[[[a]]]", "[[[]]", "[[=", "[\x01", "[ \x01.a]\npath = 'a'\n"}) {
-    EXPECT_THAT(ErrorOf(text), ::testing::StartsWith("dir/m.toml, line 1: ")) << text;
+    EXPECT_THAT(ErrorOf(text), StartsWith("dir/m.toml, line 1: ")) << text;
   }
   EXPECT_EQ(ErrorOf("\nport = 1\n"),
             at(2, "unknown key 'port', expected models, routers or default"));
@@ -121,7 +126,7 @@ TEST(ModelsFile, ErrorsNameFileAndLine) {
   }
   // CLI11 names the range, each version in its own way.
   EXPECT_THAT(ErrorOf(model + "threads = 0\n"),
-              ::testing::StartsWith(at(3, "--threads: Value 0 not in range ")));
+              StartsWith(at(3, "--threads: Value 0 not in range ")));
   EXPECT_EQ(ErrorOf(model + "threads = { x = 1 }\n"),
             at(3, "'threads' must be a text, a number, true or false"));
   EXPECT_EQ(ErrorOf(router), at(3, "the router 'r' has no default"));
@@ -141,8 +146,22 @@ TEST(ModelsFile, ErrorsNameFileAndLine) {
   EXPECT_EQ(ErrorOf(rule + "min-prompt-bytes = -1\n"),
             at(7, "'min-prompt-bytes' must be a whole number"));
   EXPECT_THAT(ErrorOf(rule + "pattern = '('\n"),
-              ::testing::StartsWith("dir/m.toml, line 7: the pattern '(' is none, at its byte 1"));
+              StartsWith("dir/m.toml, line 7: the pattern '(' is none, at its byte 1"));
   EXPECT_EQ(ErrorOf(rule), "no error");
+}
+
+TEST(ModelsFile, ErrorsAreOnePrintableLine) {
+  const std::string model = "[models.a]\npath = 'a'\n";
+  EXPECT_THAT(ErrorOf("default = 1\u202e\n"),
+              AllOf(StartsWith("dir/m.toml, line 1: "), HasSubstr("\\xe2\\x80\\xae")));
+  // In CLI11's words for a number, for one of several words, and for two values in place of one.
+  EXPECT_THAT(ErrorOf(model + "threads = \"\\u0001\\n\"\n"),
+              AllOf(StartsWith("dir/m.toml, line 3: "), HasSubstr("\\x01\\n")));
+  EXPECT_THAT(ErrorOf(model + "load = \"\\u202e\"\n"),
+              AllOf(StartsWith("dir/m.toml, line 3: "), HasSubstr("\\xe2\\x80\\xae")));
+  EXPECT_THAT(ErrorOf(model + "threads = ['1', \"\\t\"]\n"),
+              AllOf(StartsWith("dir/m.toml, line 3: "), HasSubstr("\\t")));
+  EXPECT_THAT(ErrorOf(model + "load = '" + std::string(5000, 'x') + "'\n"), SizeIs(Lt(530U)));
 }
 
 TEST(ModelsFile, ListsAFolder) {

@@ -90,6 +90,17 @@ TEST(TomlEdit, WhatIsNoTomlIsAnErrorWithItsPlace) {
   EXPECT_THAT(WithThreads("[[[a]]]"), HasSubstr(": no TOML: "));
 }
 
+TEST(TomlEdit, NamesOfTheTextArePrintableInErrors) {
+  const TomlPath path = {"models", "a\u202e"};
+  auto document = TomlDocument::Parse("models = {'a\u202e' = {}}", "quern.toml");
+  ASSERT_TRUE(document) << document.error().message;
+  EXPECT_THAT(
+      document->SetInteger(path, "threads", 12).error().message,
+      HasSubstr("a\\xe2\\x80\\xae has no section [models.\"a\\xe2\\x80\\xae\"] of its own"));
+  EXPECT_THAT(document->AddSection(path, {}).error().message,
+              HasSubstr("no section [models.\"a\\xe2\\x80\\xae\"] can be added: "));
+}
+
 /// `text` after a section models."b.1" was added, or the error's message.
 std::string WithSection(const std::string& text) {
   Result<TomlDocument> document = TomlDocument::Parse(text, "quern.toml");
