@@ -4,23 +4,16 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <set>
 #include <sstream>
 #include <string>
 #include <thread>
 
 #include "runtime/cgroup.h"
+#include "runtime/first_line.h"
 
 namespace quern {
 namespace {
-
-std::string FirstLine(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  return line;
-}
 
 int AffinityCpus() {
   cpu_set_t set;

@@ -207,8 +207,8 @@ struct Executor::Impl {
                       const float* norm, unsigned kinds);
   void Multiply(Worker& worker, StepOp op, const Activations& input, size_t n_tokens,
                 std::initializer_list<Product> products);
-  template <typename SizeOf, typename Body>
-  void ForEachChunk(Worker& worker, size_t unit, const SizeOf& size_of, const Body& body);
+  template <typename PartOf, typename Body>
+  void ForEachChunk(Worker& worker, size_t unit, const PartOf& part_of, const Body& body);
   template <typename Body>
   void ForEachTask(Worker& worker, size_t n, const Body& body);
 
@@ -369,14 +369,9 @@ void Executor::Impl::Layer(Worker& worker, size_t index) {
   const unsigned down_kinds = KindsOf({&layer.ffn_down});
   const Activations down_input = ffn.View(hp.n_ff, down_kinds);
   worker.Enter(StepOp::kFfnGateUp);
-  const auto size_of = [&](size_t node) {
-    const auto [first, last] = model->GroupsOf(gate_w, node);
-    return last - first;
-  };
-  ForEachChunk(worker, Model::kGroupUnit, size_of, [&](const NodeWork::Chunk& chunk) {
-    const size_t of_node = model->GroupsOf(gate_w, chunk.node).first;
-    const size_t begin = of_node + chunk.begin;
-    const size_t end = of_node + chunk.end;
+  const auto groups_of = [&](size_t node) { return model->GroupsOf(gate_w, node); };
+  ForEachChunk(worker, Model::kGroupUnit, groups_of, [&](const NodeWork::Chunk& chunk) {
+    const auto [node, begin, end] = chunk;
     for (const auto& [w, out] : {std::pair{&gate_w, gate.data()}, std::pair{&up_w, up.data()}}) {
       const auto kind = static_cast<size_t>(ActivationKindOf(w->type));
       MatMul({*w, begin, end, input.rows[kind], input.stride[kind], n_rows, out, hp.n_ff, false});
@@ -560,15 +555,16 @@ Activations Executor::Impl::Prepare(Worker& worker, const float* rows, size_t co
 void Executor::Impl::Multiply(Worker& worker, StepOp op, const Activations& input, size_t n_tokens,
                               std::initializer_list<Product> products) {
   worker.Enter(op);
-  const auto size_of = [&](size_t node) {
+  // A node's groups of all products, one after the other.
+  const auto part_of = [&](size_t node) {
     size_t n_groups = 0;
     for (const Product& product : products) {
       const auto [first, last] = model->GroupsOf(product.w, node);
       n_groups += last - first;
     }
-    return n_groups;
+    return std::pair<size_t, size_t>(0, n_groups);
   };
-  ForEachChunk(worker, Model::kGroupUnit, size_of, [&](const NodeWork::Chunk& chunk) {
+  ForEachChunk(worker, Model::kGroupUnit, part_of, [&](const NodeWork::Chunk& chunk) {
     size_t done = 0;  // groups of the products before
     for (const Product& product : products) {
       const auto [first, last] = model->GroupsOf(product.w, chunk.node);
@@ -587,21 +583,21 @@ void Executor::Impl::Multiply(Worker& worker, StepOp op, const Activations& inpu
 /// Hands out the items of each node in chunks of a multiple of `unit` to whoever is free: a third
 /// of a thread's share of what is left at a time, so that the last ones are small and nobody waits
 /// long.
-template <typename SizeOf, typename Body>
-void Executor::Impl::ForEachChunk(Worker& worker, size_t unit, const SizeOf& size_of,
+template <typename PartOf, typename Body>
+void Executor::Impl::ForEachChunk(Worker& worker, size_t unit, const PartOf& part_of,
                                   const Body& body) {
   const size_t phase = worker.phase++;
   const size_t n_threads =
       std::max<size_t>(1, static_cast<size_t>(worker.member.size()) / model->nodes().size());
   const auto chunk_of = [&](size_t left) { return (left / (3 * unit * n_threads) + 1) * unit; };
-  while (const auto chunk = work.Take(phase, size_of, chunk_of)) body(*chunk);
+  while (const auto chunk = work.Take(phase, part_of, chunk_of)) body(*chunk);
 }
 
 /// Hands out tasks 0 to n - 1, which are no node's, in such chunks.
 template <typename Body>
 void Executor::Impl::ForEachTask(Worker& worker, size_t n, const Body& body) {
-  const auto size_of = [&](size_t node) { return node == 0 ? n : 0; };
-  ForEachChunk(worker, 1, size_of, [&](const NodeWork::Chunk& chunk) {
+  const auto part_of = [&](size_t node) { return std::pair<size_t, size_t>(0, node == 0 ? n : 0); };
+  ForEachChunk(worker, 1, part_of, [&](const NodeWork::Chunk& chunk) {
     for (size_t i = chunk.begin; i < chunk.end; ++i) body(i);
   });
 }

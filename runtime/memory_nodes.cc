@@ -4,11 +4,12 @@
 
 #include <algorithm>
 #include <charconv>
-#include <fstream>
 #include <map>
 #include <string>
 #include <string_view>
 #include <system_error>
+
+#include "runtime/first_line.h"
 
 namespace quern {
 namespace {
@@ -42,10 +43,7 @@ MemoryNodes MemoryNodes::OfMachine(const std::filesystem::path& root) {
   for (const auto& entry :
        std::filesystem::directory_iterator(root / "sys/devices/system/node", error)) {
     if (!entry.path().filename().string().starts_with("node")) continue;
-    std::string list;
-    std::ifstream file(entry.path() / "cpulist");
-    std::getline(file, list);
-    std::vector<size_t> cpus = CpusOfList(list);
+    std::vector<size_t> cpus = CpusOfList(FirstLine(entry.path() / "cpulist"));
     std::erase_if(cpus, [&](size_t cpu) { return !CPU_ISSET(cpu, &allowed); });
     if (!cpus.empty()) cpus_of_node.emplace(entry.path().filename(), std::move(cpus));
   }

@@ -175,26 +175,20 @@ class ModelLoader {
     // after it, so that the file and its packed copy are never resident together.
     const size_t piece = std::max<size_t>(1, (size_t{1} << 20) / group_bytes);
     NodeWork work(&model_.nodes(), 1);
-    const auto size_of = [&](size_t node) {
-      const auto [first, last] = model_.GroupsOf(matrix, node);
-      return last - first;
-    };
+    const auto groups_of = [&](size_t node) { return model_.GroupsOf(matrix, node); };
     const auto pack_piece = [&](const NodeWork::Chunk& chunk) {
-      const size_t of_node = model_.GroupsOf(matrix, chunk.node).first;
-      const size_t end = of_node + chunk.end;
-      const size_t begin = of_node + chunk.begin;
-      for (size_t group = begin; group < end; ++group) {
+      for (size_t group = chunk.begin; group < chunk.end; ++group) {
         const size_t row = group * kRowGroup;
         PackGroup(matrix.type, matrix.n_cols, std::min(kRowGroup, matrix.n_rows - row),
                   tensor.data.data() + row * row_bytes, packed + group * group_bytes);
       }
-      const size_t first_row = begin * kRowGroup;
-      const size_t last_row = std::min<size_t>(matrix.n_rows, end * kRowGroup);
+      const size_t first_row = chunk.begin * kRowGroup;
+      const size_t last_row = std::min<size_t>(matrix.n_rows, chunk.end * kRowGroup);
       file_.DropPages(
           tensor.data.subspan(first_row * row_bytes, (last_row - first_row) * row_bytes));
     };
     team.ForEach(static_cast<size_t>(team.n_threads()), [&](size_t /*thread*/) {
-      while (const auto chunk = work.Take(0, size_of, [&](size_t /*left*/) { return piece; })) {
+      while (const auto chunk = work.Take(0, groups_of, [&](size_t /*left*/) { return piece; })) {
         pack_piece(*chunk);
       }
     });

@@ -17,14 +17,14 @@ class NodeWork {
  public:
   /// `nodes` outlives it.
   NodeWork(const MemoryNodes* nodes, size_t n_phases)
-      : nodes_(nodes), n_phases_(n_phases), next_(nodes->size() * n_phases) {}
+      : nodes_(nodes), n_phases_(n_phases), n_taken_(nodes->size() * n_phases) {}
 
   /// Makes all work new. Not while threads take some.
   void Reset() {
-    for (std::atomic<size_t>& next : next_) next.store(0, std::memory_order_relaxed);
+    for (std::atomic<size_t>& n_taken : n_taken_) n_taken.store(0, std::memory_order_relaxed);
   }
 
-  /// Items [begin, end) of a node's part.
+  /// Items [begin, end), of a node's part.
   struct Chunk {
     size_t node;
     size_t begin;
@@ -32,20 +32,21 @@ class NodeWork {
   };
 
   /// The next chunk of phase `phase`, of the calling thread's node while it has any; nullopt after
-  /// the last. `size_of(node)`: the items of a part. `chunk_of(left)`: how many to take of that
-  /// many, at least 1.
-  template <typename SizeOf, typename ChunkOf>
-  std::optional<Chunk> Take(size_t phase, const SizeOf& size_of, const ChunkOf& chunk_of) {
+  /// the last. `part_of(node)`: the items [first, second) of a part. `chunk_of(left)`: how many to
+  /// take of that many, at least 1.
+  template <typename PartOf, typename ChunkOf>
+  std::optional<Chunk> Take(size_t phase, const PartOf& part_of, const ChunkOf& chunk_of) {
     const size_t own = nodes_->Current();
     for (size_t i = 0; i < nodes_->size(); ++i) {
       const size_t node = (own + i) % nodes_->size();
-      const size_t n = size_of(node);
-      std::atomic<size_t>& next = next_[node * n_phases_ + phase];
-      size_t begin = next.load(std::memory_order_relaxed);
-      while (begin < n) {
-        const size_t end = begin + std::min(n - begin, chunk_of(n - begin));
-        if (next.compare_exchange_weak(begin, end, std::memory_order_relaxed)) {
-          return Chunk{node, begin, end};
+      const auto [first, last] = part_of(node);
+      std::atomic<size_t>& n_taken = n_taken_[node * n_phases_ + phase];
+      size_t taken = n_taken.load(std::memory_order_relaxed);
+      while (first + taken < last) {
+        const size_t left = last - first - taken;
+        const size_t n = std::min(left, chunk_of(left));
+        if (n_taken.compare_exchange_weak(taken, taken + n, std::memory_order_relaxed)) {
+          return Chunk{node, first + taken, first + taken + n};
         }
       }
     }
@@ -55,7 +56,7 @@ class NodeWork {
  private:
   const MemoryNodes* nodes_;
   size_t n_phases_;
-  std::vector<std::atomic<size_t>> next_;  ///< [node][phase]: nodes do not share cache lines
+  std::vector<std::atomic<size_t>> n_taken_;  ///< [node][phase]: nodes do not share cache lines
 };
 
 }  // namespace quern

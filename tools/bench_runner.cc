@@ -151,12 +151,10 @@ MachineLimits BenchRunner::MeasureLimits() {
     const auto units_of = [&](size_t node) {
       return model_->nodes().Share(matrix.size() / kReadUnit, node, 1);
     };
-    const auto size_of = [&](size_t node) { return units_of(node).second - units_of(node).first; };
     size_t n_read = 0;
-    while (const auto piece = pieces.Take(index, size_of, [](size_t) { return kPieceUnits; })) {
-      const size_t first = units_of(piece->node).first + piece->begin;
+    while (const auto piece = pieces.Take(index, units_of, [](size_t) { return kPieceUnits; })) {
       const size_t n_piece = (piece->end - piece->begin) * kReadUnit;
-      results ^= ReadAll(matrix.data() + first * kReadUnit, n_piece);
+      results ^= ReadAll(matrix.data() + piece->begin * kReadUnit, n_piece);
       n_read += n_piece;
     }
     return n_read;

@@ -1,10 +1,11 @@
 #include "runtime/cpu_limits.h"
 
 #include <gtest/gtest.h>
-#include <sched.h>
 
 #include <string>
+#include <vector>
 
+#include "tests/testing/cpus.h"
 #include "tests/testing/temp_dir.h"
 #include "tests/testing/write_file.h"
 
@@ -22,26 +23,17 @@ TEST(CpuLimits, ReadsCpuMaxLines) {
 }
 
 TEST(CpuLimits, FollowsAffinity) {
-  cpu_set_t before;
-  ASSERT_EQ(sched_getaffinity(0, sizeof before, &before), 0);
-  int first = 0;
-  while (!CPU_ISSET(first, &before)) ++first;
-  cpu_set_t one;
-  CPU_ZERO(&one);
-  CPU_SET(first, &one);
-  ASSERT_EQ(sched_setaffinity(0, sizeof one, &one), 0);
+  const testing::OnCpu on(testing::AllowedCpus().front());
   EXPECT_EQ(AvailableThreads(), 1);
-  ASSERT_EQ(sched_setaffinity(0, sizeof before, &before), 0);
 }
 
 TEST(CpuLimits, CpusThatShareACoreCountOnce) {
-  cpu_set_t allowed;
-  ASSERT_EQ(sched_getaffinity(0, sizeof allowed, &allowed), 0);
+  const std::vector<int> cpus = testing::AllowedCpus();
+  const auto n_cpus = static_cast<int>(cpus.size());
   const testing::TempDir root;
-  EXPECT_EQ(AllowedCores(root.path()), CPU_COUNT(&allowed)) << "nothing is told";
+  EXPECT_EQ(AllowedCores(root.path()), n_cpus) << "nothing is told";
   const auto tell = [&](const auto& siblings_of) {
-    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-      if (!CPU_ISSET(cpu, &allowed)) continue;
+    for (const int cpu : cpus) {
       const std::string name = "cpu" + std::to_string(cpu);
       testing::WriteFile(
           root.File("sys/devices/system/cpu/" + name + "/topology/thread_siblings_list"),
@@ -51,7 +43,7 @@ TEST(CpuLimits, CpusThatShareACoreCountOnce) {
   tell([](int) -> std::string { return "0-1023"; });
   EXPECT_EQ(AllowedCores(root.path()), 1);
   tell([](int cpu) { return std::to_string(cpu); });
-  EXPECT_EQ(AllowedCores(root.path()), CPU_COUNT(&allowed));
+  EXPECT_EQ(AllowedCores(root.path()), n_cpus);
 }
 
 }  // namespace

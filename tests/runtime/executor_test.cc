@@ -13,6 +13,7 @@
 #include <set>
 #include <vector>
 
+#include "tests/testing/cpus.h"
 #include "tests/testing/memory_nodes.h"
 #include "tests/testing/tiny_model.h"
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "tests/testing/cpus.h"
 #include "tests/testing/memory_nodes.h"
 
 namespace quern {
