@@ -208,8 +208,9 @@ void AttentionBench(benchmark::State& state, KvTypes types, size_t depth, size_t
     for (size_t page = 0; page < n_heads * n_pages; ++page) {
       for (size_t slot = 0; slot < kPageTokens; ++slot) {
         for (float& value : x) value = normal(random);
-        StoreKv(types, x.data(), x.data(), kHeadDim, slot,
-                shared.weights->data() + page * page_bytes);
+        std::byte* head_page = shared.weights->data() + page * page_bytes;
+        StoreK(types, x.data(), kHeadDim, slot, head_page);
+        StoreV(types, x.data(), kHeadDim, slot, head_page);
       }
     }
   }

@@ -468,11 +468,13 @@ void StoreSide(const float* x, size_t head_dim, const Slot& slot) {
   }
 }
 
-void StoreKv(KvTypes types, const float* k, const float* v, size_t head_dim, size_t slot,
-             std::byte* head_page) {
+void StoreK(KvTypes types, const float* k, size_t head_dim, size_t slot, std::byte* head_page) {
   WithElement(types.k, [&](auto element) HWY_ATTR {
     StoreSide<decltype(element)>(k, head_dim, {head_page, kPageTokens, slot, kPageTokens, slot});
   });
+}
+
+void StoreV(KvTypes types, const float* v, size_t head_dim, size_t slot, std::byte* head_page) {
   head_page += KvSideBytes(types.k, head_dim);
   WithElement(types.v, [&](auto element) HWY_ATTR {
     StoreSide<decltype(element)>(v, head_dim,
@@ -516,7 +518,8 @@ HWY_AFTER_NAMESPACE();
 namespace quern {
 namespace {
 
-HWY_EXPORT(StoreKv);
+HWY_EXPORT(StoreK);
+HWY_EXPORT(StoreV);
 HWY_EXPORT(AttendSplit);
 HWY_EXPORT(MergeAttention);
 HWY_EXPORT(FinishAttention);
@@ -544,9 +547,12 @@ size_t KvHeadPageBytes(KvTypes types, size_t head_dim) {
 
 size_t AttentionStateFloats(size_t head_dim) { return (2 + head_dim + 15) / 16 * 16; }
 
-void StoreKv(KvTypes types, const float* k, const float* v, size_t head_dim, size_t slot,
-             std::byte* head_page) {
-  HWY_DYNAMIC_DISPATCH(StoreKv)(types, k, v, head_dim, slot, head_page);
+void StoreK(KvTypes types, const float* k, size_t head_dim, size_t slot, std::byte* head_page) {
+  HWY_DYNAMIC_DISPATCH(StoreK)(types, k, head_dim, slot, head_page);
+}
+
+void StoreV(KvTypes types, const float* v, size_t head_dim, size_t slot, std::byte* head_page) {
+  HWY_DYNAMIC_DISPATCH(StoreV)(types, v, head_dim, slot, head_page);
 }
 
 void AttendSplit(const AttentionArgs& args, size_t split, float* states) {

@@ -39,12 +39,14 @@ size_t KvSideBytes(KvType type, size_t head_dim);
 /// [block][kPageTokens], V's as [kPageTokens][block].
 size_t KvHeadPageBytes(KvTypes types, size_t head_dim);
 
-/// Rounds one token's K and V of one head to the cache types (nearest, ties to even) and writes
-/// them at `slot` (0 to kPageTokens-1). Values beyond the type's largest finite one become that
-/// one: an infinite K would make NaN of every later token's attention, a clamped one is only
-/// inexact. A NaN makes NaN of its block.
-void StoreKv(KvTypes types, const float* k, const float* v, size_t head_dim, size_t slot,
-             std::byte* head_page);
+/// Rounds one token's K of one head to the cache type (nearest, ties to even) and writes it at
+/// `slot` (0 to kPageTokens-1). Values beyond the type's largest finite one become that one: an
+/// infinite K would make NaN of every later token's attention, a clamped one is only inexact. A NaN
+/// makes NaN of its block.
+void StoreK(KvTypes types, const float* k, size_t head_dim, size_t slot, std::byte* head_page);
+
+/// The same for V.
+void StoreV(KvTypes types, const float* v, size_t head_dim, size_t slot, std::byte* head_page);
 
 /// Floats of a partial result of one query: [max, sum, acc[head_dim]], padded to a multiple of 16.
 size_t AttentionStateFloats(size_t head_dim);

@@ -69,8 +69,8 @@ struct WeightMatrix {
 /// Dequantizes row `row` to `n_cols` floats: the embedding look-up.
 void DequantizeRow(const WeightMatrix& w, size_t row, float* out);
 
-/// out[t * out_stride + row] (+)= sum over k of w[row][k] * x[t][k], for the rows of groups
-/// [group_begin, group_end).
+/// out[t * out_stride + row] (+)= factors[t] * sum over k of w[row][k] * x[t][k], for the rows of
+/// groups [group_begin, group_end).
 struct MatMulArgs {
   WeightMatrix w;
   size_t group_begin = 0;
@@ -78,6 +78,7 @@ struct MatMulArgs {
   const std::byte* x = nullptr;  ///< activation rows of ActivationKindOf(w.type), 64-byte aligned
   size_t x_stride = 0;           ///< bytes from one activation row to the next
   size_t n_tokens = 0;
+  const float* factors = nullptr;  ///< null: 1
   float* out = nullptr;
   size_t out_stride = 0;    ///< floats
   bool accumulate = false;  ///< adds to `out` (a residual) instead of overwriting it

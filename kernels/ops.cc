@@ -16,44 +16,22 @@ HWY_BEFORE_NAMESPACE();
 namespace quern::HWY_NAMESPACE {
 namespace {
 
-/// Sums over floats run in this many virtual lanes whatever the vector width, so that all targets
-/// add in one order. 32 doubles are four 512-bit registers: enough chains to hide the latency.
-constexpr size_t kSumLanes = 32;
+/// Sums run in this many virtual lanes whatever the vector width, so that all targets add in one
+/// order. 8 doubles are four 128-bit registers.
+constexpr size_t kSumLanes = 8;
+static_assert(kSquaresBlock % kSumLanes == 0);
 
-/// The sum of x[i]^2: kSumLanes sums, each over the elements i with one i % kSumLanes, added in a
-/// fixed tree. Squares of floats are exact in double, so fused or not is the same.
-double SumOfSquares(const float* x, size_t n) {
-  const hn::CappedTag<double, kSumLanes / 4> d;
-  const hn::Rebind<float, decltype(d)> df;
+/// The sum of n doubles, a multiple of kSumLanes, of which `load(d, i)` gives those from i on:
+/// kSumLanes sums, each over the i with one i % kSumLanes, added in a fixed tree.
+template <class Load>
+HWY_INLINE double SumInLanes(size_t n, const Load& load) {
+  const hn::CappedTag<double, kSumLanes> d;
   const size_t lanes = hn::Lanes(d);
-  const auto load = [&](const float* p) HWY_ATTR { return hn::PromoteTo(d, hn::LoadU(df, p)); };
-
-  const size_t n_whole = n - n % kSumLanes;
-  std::array<float, kSumLanes> tail = {};
-  std::copy(x + n_whole, x + n, tail.begin());
-
   std::array<double, kSumLanes> sums;
-  for (size_t lane = 0; lane < kSumLanes; lane += 4 * lanes) {
-    auto sum0 = hn::Zero(d);
-    auto sum1 = hn::Zero(d);
-    auto sum2 = hn::Zero(d);
-    auto sum3 = hn::Zero(d);
-    const auto add = [&](const float* p) HWY_ATTR {
-      const auto v0 = load(p);
-      const auto v1 = load(p + lanes);
-      const auto v2 = load(p + 2 * lanes);
-      const auto v3 = load(p + 3 * lanes);
-      sum0 = hn::MulAdd(v0, v0, sum0);
-      sum1 = hn::MulAdd(v1, v1, sum1);
-      sum2 = hn::MulAdd(v2, v2, sum2);
-      sum3 = hn::MulAdd(v3, v3, sum3);
-    };
-    for (size_t i = 0; i < n_whole; i += kSumLanes) add(x + i + lane);
-    add(tail.data() + lane);
-    hn::StoreU(sum0, d, sums.data() + lane);
-    hn::StoreU(sum1, d, sums.data() + lane + lanes);
-    hn::StoreU(sum2, d, sums.data() + lane + 2 * lanes);
-    hn::StoreU(sum3, d, sums.data() + lane + 3 * lanes);
+  for (size_t lane = 0; lane < kSumLanes; lane += lanes) {
+    auto sum = hn::Zero(d);
+    for (size_t i = 0; i < n; i += kSumLanes) sum = hn::Add(sum, load(d, i + lane));
+    hn::StoreU(sum, d, sums.data() + lane);
   }
   for (size_t half = kSumLanes / 2; half > 0; half /= 2) {
     for (size_t i = 0; i < half; ++i) sums[i] += sums[i + half];
@@ -61,13 +39,37 @@ double SumOfSquares(const float* x, size_t n) {
   return sums[0];
 }
 
-void RmsNorm(const float* x, const float* w, size_t n, float eps, float* out) {
-  const double mean = SumOfSquares(x, n) / static_cast<double>(n);
-  const auto inverse = static_cast<float>(1 / std::sqrt(mean + static_cast<double>(eps)));
-  const hn::ScalableTag<float> d;
-  const auto factor = hn::Set(d, inverse);
+/// Squares of floats are exact in double.
+HWY_INLINE double SumBlock(const float* x) {
+  return SumInLanes(kSquaresBlock, [x](auto d, size_t i) HWY_ATTR {
+    const hn::Rebind<float, decltype(d)> df;
+    const auto v = hn::PromoteTo(d, hn::LoadU(df, x + i));
+    return hn::Mul(v, v);
+  });
+}
+
+void SumSquares(const float* x, size_t n, double* sums) {
+  for (; n >= kSquaresBlock; n -= kSquaresBlock, x += kSquaresBlock) *sums++ = SumBlock(x);
+  if (n == 0) return;
+  std::array<float, kSquaresBlock> tail = {};
+  std::copy_n(x, n, tail.begin());
+  *sums = SumBlock(tail.data());
+}
+
+float RmsFactor(const double* sums, size_t n, float eps) {
+  const size_t n_blocks = (n + kSquaresBlock - 1) / kSquaresBlock;
+  const size_t n_whole = n_blocks - n_blocks % kSumLanes;
+  double sum =
+      SumInLanes(n_whole, [sums](auto d, size_t i) HWY_ATTR { return hn::LoadU(d, sums + i); });
+  for (size_t i = n_whole; i < n_blocks; ++i) sum += sums[i];
+  const double mean = sum / static_cast<double>(n);
+  return static_cast<float>(1 / std::sqrt(mean + static_cast<double>(eps)));
+}
+
+void Weigh(const float* x, const float* w, float factor, size_t n, float* out) {
+  const auto factors = hn::Set(hn::ScalableTag<float>(), factor);
   Map(
-      n, out, [=](auto v, auto weight) HWY_ATTR { return hn::Mul(hn::Mul(v, factor), weight); }, x,
+      n, out, [=](auto v, auto weight) HWY_ATTR { return hn::Mul(hn::Mul(v, weight), factors); }, x,
       w);
 }
 
@@ -125,14 +127,24 @@ HWY_AFTER_NAMESPACE();
 namespace quern {
 namespace {
 
-HWY_EXPORT(RmsNorm);
+HWY_EXPORT(SumSquares);
+HWY_EXPORT(RmsFactor);
+HWY_EXPORT(Weigh);
 HWY_EXPORT(Rope);
 HWY_EXPORT(SwiGlu);
 
 }  // namespace
 
-void RmsNorm(const float* x, const float* w, size_t n, float eps, float* out) {
-  HWY_DYNAMIC_DISPATCH(RmsNorm)(x, w, n, eps, out);
+void SumSquares(const float* x, size_t n, double* sums) {
+  HWY_DYNAMIC_DISPATCH(SumSquares)(x, n, sums);
+}
+
+float RmsFactor(const double* sums, size_t n, float eps) {
+  return HWY_DYNAMIC_DISPATCH(RmsFactor)(sums, n, eps);
+}
+
+void Weigh(const float* x, const float* w, float factor, size_t n, float* out) {
+  HWY_DYNAMIC_DISPATCH(Weigh)(x, w, factor, n, out);
 }
 
 void Rope(RopeStyle style, const float* cos, const float* sin, size_t n_head, size_t head_dim,

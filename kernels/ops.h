@@ -6,9 +6,21 @@
 
 namespace quern {
 
-/// out[i] = x[i] * w[i] / sqrt(mean(x^2) + eps); the mean is accumulated in double. `out` may be
-/// `x`.
-void RmsNorm(const float* x, const float* w, size_t n, float eps, float* out);
+// RMSNorm, x[i] * w[i] / sqrt(mean(x^2) + eps), in parts: its root is a factor of the whole row,
+// which goes through a product with a matrix, so that whoever makes some columns of x can make the
+// product's input of them before the others are there.
+
+/// Columns that SumSquares adds to one sum.
+inline constexpr size_t kSquaresBlock = 32;
+
+/// sums[b] = sum of x[i]^2 of block b, in double: (n + kSquaresBlock - 1) / kSquaresBlock of them.
+void SumSquares(const float* x, size_t n, double* sums);
+
+/// 1 / sqrt(mean + eps) of a row of `n` columns, of which `sums` are all the blocks' sums.
+float RmsFactor(const double* sums, size_t n, float eps);
+
+/// out[i] = x[i] * w[i] * factor. `out` may be `x`.
+void Weigh(const float* x, const float* w, float factor, size_t n, float* out);
 
 /// Which elements of a head RoPE turns together.
 enum class RopeStyle : uint8_t {

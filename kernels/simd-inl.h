@@ -83,6 +83,7 @@ void WithTokens(size_t n_tokens, Run run) {
 /// Writes the sums of kLanes rows from row `row` of group `group` on, for one token.
 HWY_INLINE void StoreRows(const MatMulArgs& args, size_t group, size_t row, size_t token, VF sum) {
   const DF d;
+  if (args.factors != nullptr) sum = hn::Mul(sum, hn::Set(d, args.factors[token]));
   const size_t first = group * kRowGroup + row;
   float* out = args.out + token * args.out_stride + first;
   if (first + kLanes <= args.w.n_rows) {

@@ -12,15 +12,13 @@
 #include "kernels/attention.h"
 #include "kernels/matmul.h"
 #include "kernels/ops.h"
+#include "runtime/activation_rows.h"
 #include "runtime/aligned_buffer.h"
 #include "runtime/node_work.h"
+#include "runtime/parts_done.h"
 
 namespace quern {
 namespace {
-
-/// Up to this many rows each thread prepares all of them for itself, which costs less than a
-/// barrier would (norm and rounding of 4096 elements take about 1.5 us).
-constexpr size_t kPrivateRows = 4;
 
 /// Tokens of one attention task: with 4 heads a group that makes 64 queries to share each K and V
 /// tile.
@@ -30,78 +28,38 @@ constexpr size_t kTileTokens = 16;
 /// context of a million tokens.
 constexpr size_t kMostSplitFloats = size_t{64} << 20;
 
-// What a chunk of ffn_gate and ffn_up gives are whole blocks of ffn_down's input.
+// What a chunk of a product gives are whole blocks of the next one's input.
 static_assert(Model::kGroupUnit * kRowGroup % kActivationBlock == 0);
+static_assert(Model::kGroupUnit * kRowGroup % kSquaresBlock == 0);
 
-/// Shared-out phases of a layer: QKV, attention, its output, gate and up, down.
+/// Phases of a layer, each shared out and with a barrier at its end: QKV, attention, its output,
+/// gate and up, down.
 constexpr size_t kPhasesPerLayer = 5;
 
-constexpr std::array<ActivationKind, 2> kKinds = {ActivationKind::kF32, ActivationKind::kQ8};
+constexpr size_t kUnwanted = static_cast<size_t>(-1);
 
-/// The input rows of a product in each form that its weights ask for.
-struct Activations {
-  std::array<std::byte*, kKinds.size()> rows{};
-  std::array<size_t, kKinds.size()> stride{};
-};
-
-/// The widest input that each kind of activations gets; 0 for kinds that no matrix asks for.
-using Widths = std::array<size_t, kKinds.size()>;
-
-void Widen(Widths& widths, const WeightMatrix& w) {
-  size_t& widest = widths[static_cast<size_t>(ActivationKindOf(w.type))];
-  widest = std::max(widest, w.n_cols);
-}
-
-/// Of all matrices but ffn_down.
-Widths WidestInputs(const Model& model) {
-  Widths widths{};
-  for (const LayerWeights& layer : model.layers()) {
-    for (const WeightMatrix* w : layer.Matrices()) {
-      if (w != &layer.ffn_down) Widen(widths, *w);
-    }
-  }
-  Widen(widths, model.output());
-  return widths;
-}
-
-Widths WidestFfnDownInputs(const Model& model) {
-  Widths widths{};
-  for (const LayerWeights& layer : model.layers()) Widen(widths, layer.ffn_down);
-  return widths;
-}
-
-/// Memory for `n_rows` prepared rows of at most `widest` columns in each form.
-class ActivationBuffer {
- public:
-  ActivationBuffer(size_t n_rows, const Widths& widest) {
-    for (size_t i = 0; i < kKinds.size(); ++i) {
-      if (widest[i] == 0) continue;
-      memory_[i] = AlignedBuffer<std::byte>(n_rows * ActivationRowBytes(kKinds[i], widest[i]));
-    }
-  }
-  /// `kinds`: those to be written and read, a bit each; Q8 has no rows of just any width.
-  Activations View(size_t n_cols, unsigned kinds) {
-    Activations view;
-    for (size_t i = 0; i < kKinds.size(); ++i) {
-      if ((kinds >> i & 1U) == 0) continue;
-      view.rows[i] = memory_[i].data();
-      view.stride[i] = ActivationRowBytes(kKinds[i], n_cols);
-    }
-    return view;
-  }
-
- private:
-  std::array<AlignedBuffer<std::byte>, kKinds.size()> memory_;
-};
-
-/// A product of the current input with one matrix: out[row * out_stride + i] (+)= w[i] .
-/// input[row].
+/// A product of the phase's input with one matrix: out[row * out_stride + i] (+)= w[i] . row.
 struct Product {
   const WeightMatrix& w;
   float* out;
   size_t out_stride;
-  bool accumulate;
+  bool accumulate = false;
 };
+
+/// The rows of groups [begin, end) of the product with rows [0, n_rows) of `input`.
+void MultiplyGroups(const Product& product, size_t begin, size_t end, const ActivationRows& input,
+                    const float* factors, size_t n_rows) {
+  MatMul({.w = product.w,
+          .group_begin = begin,
+          .group_end = end,
+          .x = input.data(product.w),
+          .x_stride = input.stride(product.w),
+          .n_tokens = n_rows,
+          .factors = factors,
+          .out = product.out,
+          .out_stride = product.out_stride,
+          .accumulate = product.accumulate});
+}
 
 /// Consecutive tokens of one part that attend together.
 struct AttentionTile {
@@ -111,45 +69,23 @@ struct AttentionTile {
   size_t position;  ///< of its first token in the sequence
 };
 
-/// Writes `count` columns of row `row` from `first` on, in each form that `kinds` names.
-void PrepareRow(const Activations& prepared, unsigned kinds, size_t row, const float* values,
-                size_t first, size_t count) {
-  for (size_t kind = 0; kind < kKinds.size(); ++kind) {
-    if ((kinds >> kind & 1U) == 0) continue;
-    PrepareActivationColumns(kKinds[kind], values, first, count,
-                             prepared.rows[kind] + row * prepared.stride[kind]);
-  }
-}
-
-/// Which forms of input a set of matrices needs, as a bit per kind.
-unsigned KindsOf(std::initializer_list<const WeightMatrix*> matrices) {
-  unsigned kinds = 0;
-  for (const WeightMatrix* w : matrices)
-    kinds |= 1U << static_cast<unsigned>(ActivationKindOf(w->type));
-  return kinds;
-}
-
 }  // namespace
 
 struct Executor::Impl {
   /// What one thread keeps for itself.
   struct Private {
-    Private(const Widths& widest, size_t state_floats, size_t n_embd)
-        : activations(kPrivateRows, widest),
-          states(state_floats),
-          next(state_floats),
-          row(n_embd) {}
-    ActivationBuffer activations;
+    Private(size_t state_floats, size_t n_embd, size_t max_rows)
+        : states(state_floats), next(state_floats), row(n_embd), factors(max_rows) {}
     AlignedBuffer<float> states;
     AlignedBuffer<float> next;
     AlignedBuffer<float> row;
+    AlignedBuffer<float> factors;  ///< RMSNorm's, of each row
   };
 
   /// A thread in a step: its place, its memory, and how many shared phases it has passed.
   struct Worker {
     TeamMember& member;
     Private& own;
-    size_t n_rows;  ///< rows still worked on: all, and after the last attention the wanted ones
     StepTrace* trace;
     int layer = StepTrace::kNoLayer;
     size_t phase = 0;
@@ -182,12 +118,29 @@ struct Executor::Impl {
         up(rows * hp.n_ff),
         cos(rows * hp.n_rot / 2),
         sin(rows * hp.n_rot / 2),
-        shared(rows, WidestInputs(*model)),
-        ffn(rows, WidestFfnDownInputs(*model)),
-        work(&model->nodes(), size_t{hp.n_layer} * kPhasesPerLayer + 1) {
-    const Widths widest = WidestInputs(*model);
+        n_square_blocks((hp.n_embd + kSquaresBlock - 1) / kSquaresBlock),
+        squares(rows * n_square_blocks),
+        normed(rows, hp.n_embd),
+        attended(rows, q_width),
+        gated(rows, hp.n_ff),
+        work(&model->nodes(), size_t{hp.n_layer} * kPhasesPerLayer + 1),
+        heads_done(hp.n_head + 2 * hp.n_head_kv),
+        splits_done(rows * hp.n_head_kv),
+        tiles_done(rows) {
+    for (const LayerWeights& layer : model->layers()) {
+      for (const WeightMatrix* w : layer.Matrices()) {
+        if (w == &layer.attn_output) {
+          attended.AddReader(*w);
+        } else if (w == &layer.ffn_down) {
+          gated.AddReader(*w);
+        } else {
+          normed.AddReader(*w);
+        }
+      }
+    }
+    normed.AddReader(model->output());
     for (int i = 0; i < team->n_threads(); ++i) {
-      own.emplace_back(widest, kTileTokens * group * state_floats, hp.n_embd);
+      own.emplace_back(kTileTokens * group * state_floats, hp.n_embd, rows);
     }
   }
 
@@ -195,18 +148,23 @@ struct Executor::Impl {
   void Run(TeamMember& member);
   void Embed(Worker& worker);
   void Layer(Worker& worker, size_t index);
-  void RotateAndStore(Worker& worker, size_t layer);
+  void FinishHeads(Worker& worker, size_t layer, size_t of_qkv, size_t first, size_t last);
   void Attend(Worker& worker, size_t layer);
-  void AttendTile(Worker& worker, size_t layer, const AttentionTile& tile, size_t head_kv);
-  void AttendSplits(Worker& worker, size_t layer);
-  void KeepWanted(Worker& worker);
+  void AttendTile(Worker& worker, const AttentionArgs& args, const AttentionTile& tile,
+                  size_t head_kv);
+  bool AttendOneSplit(Worker& worker, const AttentionArgs& args, size_t tile_index, size_t head_kv,
+                      size_t split);
+  void KeepWanted();
   void Output(Worker& worker);
 
+  bool IsLast(size_t layer) const { return layer + 1 == hp.n_layer; }
+  const float* NormBefore(size_t layer) const;
   AttentionArgs ArgsOf(size_t layer, const AttentionTile& tile, size_t head_kv) const;
-  Activations Prepare(Worker& worker, const float* rows, size_t count, size_t n_cols,
-                      const float* norm, unsigned kinds);
-  void Multiply(Worker& worker, StepOp op, const Activations& input, size_t n_tokens,
-                std::initializer_list<Product> products);
+  void PrepareNormed(Worker& worker, const float* norm, size_t row, size_t first, size_t count);
+  void ComputeFactors(Worker& worker, size_t n_rows);
+  template <typename After>
+  void Multiply(Worker& worker, StepOp op, const ActivationRows& input, const float* factors,
+                size_t n_rows, std::initializer_list<Product> products, const After& after);
   template <typename PartOf, typename Body>
   void ForEachChunk(Worker& worker, size_t unit, const PartOf& part_of, const Body& body);
   template <typename Body>
@@ -227,8 +185,11 @@ struct Executor::Impl {
   AlignedBuffer<float> x;  ///< residual stream
   AlignedBuffer<float> q, k, v, attn, gate, up;
   AlignedBuffer<float> cos, sin;
-  ActivationBuffer shared;
-  ActivationBuffer ffn;  ///< input of ffn_down
+  size_t n_square_blocks;
+  AlignedBuffer<double> squares;  ///< of x, [max_rows][n_square_blocks]; see SumSquares
+  ActivationRows normed;          ///< x times the next norm's weights, without RMSNorm's factor
+  ActivationRows attended;        ///< attn
+  ActivationRows gated;           ///< SwiGLU's output
   std::vector<Private> own;
 
   // The plan of the step.
@@ -236,14 +197,18 @@ struct Executor::Impl {
   std::vector<size_t> positions;
   std::vector<AttentionTile> tiles;
   std::vector<size_t> wanted;  ///< rows whose logits are wanted, then those of hidden states
-  size_t n_logits = 0;         ///< how many of them are of the first kind
+  std::vector<size_t> places;  ///< of each row among the wanted ones, or kUnwanted
+  size_t n_logits = 0;         ///< how many wanted ones are of the first kind
   size_t most_splits = 1;
   bool split_attention = false;
   AlignedBuffer<float> split_states;  ///< [rows][n_head][most_splits][state_floats]
   AlignedBuffer<float> logits;
   AlignedBuffer<float> hidden;
 
-  NodeWork work;  ///< of the phases that threads share out dynamically
+  NodeWork work;          ///< of the phases that threads share out dynamically
+  PartsDone heads_done;   ///< rows of each Q, K and V head
+  PartsDone splits_done;  ///< of each tile and KV head
+  PartsDone tiles_done;   ///< KV heads of each tile
 };
 
 Executor::Executor(std::shared_ptr<const Model> model, KvPool* pool, ThreadTeam* team,
@@ -273,6 +238,7 @@ void Executor::Impl::Plan(std::span<const BatchPart> parts) {
   positions.clear();
   tiles.clear();
   wanted.clear();
+  places.clear();
   n_logits = 0;
   most_splits = 1;
   for (const BatchPart& part : parts) {
@@ -283,7 +249,9 @@ void Executor::Impl::Plan(std::span<const BatchPart> parts) {
     for (size_t i = 0; i < n; ++i) {
       tokens.push_back(part.tokens[i]);
       positions.push_back(n_past + i);
-      if (i + part.n_logits + part.n_hidden >= n) wanted.push_back(first_row + i);
+      const bool is_wanted = i + part.n_logits + part.n_hidden >= n;
+      places.push_back(is_wanted ? wanted.size() : kUnwanted);
+      if (is_wanted) wanted.push_back(first_row + i);
     }
     QUERN_DCHECK(part.n_logits == 0 ||
                  (part.n_hidden == 0 && n_logits == wanted.size() - part.n_logits));
@@ -309,7 +277,7 @@ void Executor::Impl::Plan(std::span<const BatchPart> parts) {
 }
 
 void Executor::Impl::Run(TeamMember& member) {
-  Worker worker{member, own[static_cast<size_t>(member.index())], tokens.size(), trace};
+  Worker worker{member, own[static_cast<size_t>(member.index())], trace};
   Embed(worker);
   worker.Barrier();
   for (size_t i = 0; i < hp.n_layer; ++i) Layer(worker, i);
@@ -317,8 +285,8 @@ void Executor::Impl::Run(TeamMember& member) {
   if (trace != nullptr) trace->End(member.index());
 }
 
-/// Residual rows from the embedding matrix, and cos and sin of every row's position, in double
-/// before rounding.
+/// Residual rows from the embedding matrix, the first layer's input, and cos and sin of every row's
+/// position, in double before rounding.
 void Executor::Impl::Embed(Worker& worker) {
   worker.Enter(StepOp::kEmbed);
   const WeightMatrix& embd = model->token_embd();
@@ -327,6 +295,7 @@ void Executor::Impl::Embed(Worker& worker) {
   for (size_t row = begin; row < end; ++row) {
     const auto token = static_cast<size_t>(tokens[row]);
     DequantizeRow(embd, token, x.data() + row * hp.n_embd);
+    PrepareNormed(worker, NormBefore(0), row, 0, hp.n_embd);
     for (size_t i = 0; i < n_pairs; ++i) {
       const double angle = static_cast<double>(positions[row]) * hp.rope_freqs[i];
       cos.data()[row * n_pairs + i] = static_cast<float>(std::cos(angle));
@@ -335,82 +304,99 @@ void Executor::Impl::Embed(Worker& worker) {
   }
 }
 
-/// One decoder layer. Each block below ends with a barrier, so its results are there for the next.
+/// One decoder layer. After the last attention only the wanted rows go on.
 void Executor::Impl::Layer(Worker& worker, size_t index) {
   const LayerWeights& layer = model->layers()[index];
-  const size_t& n_rows = worker.n_rows;
+  const float* factors = worker.own.factors.data();
   worker.layer = static_cast<int>(index);
 
-  Activations input = Prepare(worker, x.data(), n_rows, hp.n_embd, layer.attn_norm.data(),
-                              KindsOf({&layer.attn_q, &layer.attn_k, &layer.attn_v}));
-  Multiply(worker, StepOp::kAttnQkv, input, n_rows,
-           {{layer.attn_q, q.data(), q_width, false},
-            {layer.attn_k, k.data(), kv_width, false},
-            {layer.attn_v, v.data(), kv_width, false}});
+  ComputeFactors(worker, tokens.size());
+  Multiply(worker, StepOp::kAttnQkv, normed, factors, tokens.size(),
+           {{layer.attn_q, q.data(), q_width},
+            {layer.attn_k, k.data(), kv_width},
+            {layer.attn_v, v.data(), kv_width}},
+           [&](size_t of_qkv, size_t first, size_t last) {
+             FinishHeads(worker, index, of_qkv, first, last);
+           });
   worker.Barrier();
 
-  RotateAndStore(worker, index);
-  worker.Barrier();
-
+  const size_t n_rows = IsLast(index) ? wanted.size() : tokens.size();
+  if (n_rows == 0) return;
+  if (IsLast(index) && worker.member.index() == 0) KeepWanted();
   Attend(worker, index);
   worker.Barrier();
 
-  if (index + 1 == hp.n_layer) KeepWanted(worker);
-  if (n_rows == 0) return;
-  input = Prepare(worker, attn.data(), n_rows, q_width, nullptr, KindsOf({&layer.attn_output}));
-  Multiply(worker, StepOp::kAttnOutput, input, n_rows,
-           {{layer.attn_output, x.data(), hp.n_embd, true}});
+  const auto prepare = [&](const float* norm, size_t first, size_t last) {
+    worker.Enter(StepOp::kPrepare);
+    for (size_t row = 0; row < n_rows; ++row) {
+      PrepareNormed(worker, norm, row, first, last - first);
+    }
+  };
+  Multiply(worker, StepOp::kAttnOutput, attended, nullptr, n_rows,
+           {{layer.attn_output, x.data(), hp.n_embd, true}},
+           [&](size_t /*product*/, size_t first, size_t last) {
+             prepare(layer.ffn_norm.data(), first, last);
+           });
   worker.Barrier();
 
-  input = Prepare(worker, x.data(), n_rows, hp.n_embd, layer.ffn_norm.data(),
-                  KindsOf({&layer.ffn_gate, &layer.ffn_up}));
-  const WeightMatrix& gate_w = layer.ffn_gate;
-  const WeightMatrix& up_w = layer.ffn_up;
-  const unsigned down_kinds = KindsOf({&layer.ffn_down});
-  const Activations down_input = ffn.View(hp.n_ff, down_kinds);
+  ComputeFactors(worker, n_rows);
   worker.Enter(StepOp::kFfnGateUp);
-  const auto groups_of = [&](size_t node) { return model->GroupsOf(gate_w, node); };
+  const auto groups_of = [&](size_t node) { return model->GroupsOf(layer.ffn_gate, node); };
   ForEachChunk(worker, Model::kGroupUnit, groups_of, [&](const NodeWork::Chunk& chunk) {
     const auto [node, begin, end] = chunk;
-    for (const auto& [w, out] : {std::pair{&gate_w, gate.data()}, std::pair{&up_w, up.data()}}) {
-      const auto kind = static_cast<size_t>(ActivationKindOf(w->type));
-      MatMul({*w, begin, end, input.rows[kind], input.stride[kind], n_rows, out, hp.n_ff, false});
-    }
+    MultiplyGroups({layer.ffn_gate, gate.data(), hp.n_ff}, begin, end, normed, factors, n_rows);
+    MultiplyGroups({layer.ffn_up, up.data(), hp.n_ff}, begin, end, normed, factors, n_rows);
     const size_t first = begin * kRowGroup;
     const size_t count = std::min<size_t>(hp.n_ff, end * kRowGroup) - first;
     for (size_t row = 0; row < n_rows; ++row) {
       float* g = gate.data() + row * hp.n_ff + first;
       SwiGlu(g, up.data() + row * hp.n_ff + first, count, g);
-      PrepareRow(down_input, down_kinds, row, g, first, count);
+      gated.Write(row, g, first, count);
     }
   });
   worker.Barrier();
 
-  Multiply(worker, StepOp::kFfnDown, down_input, n_rows,
-           {{layer.ffn_down, x.data(), hp.n_embd, true}});
+  Multiply(worker, StepOp::kFfnDown, gated, nullptr, n_rows,
+           {{layer.ffn_down, x.data(), hp.n_embd, true}},
+           [&](size_t /*product*/, size_t first, size_t last) {
+             prepare(NormBefore(index + 1), first, last);
+           });
   worker.Barrier();
 }
 
-/// Turns Q and K by their positions and writes K and V to the sequences' pages.
-void Executor::Impl::RotateAndStore(Worker& worker, size_t layer) {
-  worker.Enter(StepOp::kRope);
-  const size_t n_pairs = hp.n_rot / 2;
+/// The weights of the norm before a layer, or after the last.
+const float* Executor::Impl::NormBefore(size_t layer) const {
+  return (layer < hp.n_layer ? model->layers()[layer].attn_norm : model->output_norm()).data();
+}
+
+/// Columns [first, last) of Q, K or V (`of_qkv`: 0, 1, 2) are there, of all rows. Whoever makes a
+/// head whole turns it by the rows' positions (Q and K), and writes it to the sequences' pages (K
+/// and V).
+void Executor::Impl::FinishHeads(Worker& worker, size_t layer, size_t of_qkv, size_t first,
+                                 size_t last) {
   const size_t hd = hp.head_dim;
-  const auto [begin, end] = worker.member.Share(tokens.size() * hp.n_head_kv);
-  size_t tile = 0;
-  for (size_t i = begin; i < end; ++i) {
-    const size_t row = i / hp.n_head_kv;
-    const size_t head = i % hp.n_head_kv;
-    while (row >= tiles[tile].row + tiles[tile].n_tokens) ++tile;
-    const float* row_cos = cos.data() + row * n_pairs;
-    const float* row_sin = sin.data() + row * n_pairs;
-    float* q_heads = q.data() + row * q_width + head * group * hd;
-    float* k_head = k.data() + row * kv_width + head * hd;
-    Rope(hp.rope_style, row_cos, row_sin, group, hd, hp.n_rot, q_heads);
-    Rope(hp.rope_style, row_cos, row_sin, 1, hd, hp.n_rot, k_head);
-    std::byte* page = tiles[tile].sequence->page_table()[positions[row] / kPageTokens];
-    StoreKv(pool->types(), k_head, v.data() + row * kv_width + head * hd, hd,
-            positions[row] % kPageTokens, page + pool->Offset(layer, head));
+  const size_t n_pairs = hp.n_rot / 2;
+  const std::array<size_t, 3> first_head = {0, hp.n_head, hp.n_head + hp.n_head_kv};
+  const std::array<float*, 3> rows = {q.data(), k.data(), v.data()};
+  const size_t width = of_qkv == 0 ? q_width : kv_width;
+  for (size_t head = first / hd; head * hd < last; ++head) {
+    const size_t n_done = std::min(last, (head + 1) * hd) - std::max(first, head * hd);
+    if (!heads_done.Add(first_head[of_qkv] + head, n_done, hd)) continue;
+    worker.Enter(StepOp::kRope);
+    for (const AttentionTile& tile : tiles) {
+      for (size_t row = tile.row; row < tile.row + tile.n_tokens; ++row) {
+        float* values = rows[of_qkv] + row * width + head * hd;
+        if (of_qkv < 2) {
+          Rope(hp.rope_style, cos.data() + row * n_pairs, sin.data() + row * n_pairs, 1, hd,
+               hp.n_rot, values);
+        }
+        if (of_qkv == 0) continue;
+        const auto store = of_qkv == 1 ? StoreK : StoreV;
+        const size_t position = positions[row];
+        std::byte* page = tile.sequence->page_table()[position / kPageTokens];
+        store(pool->types(), values, hd, position % kPageTokens, page + pool->Offset(layer, head));
+      }
+    }
   }
 }
 
@@ -428,21 +414,34 @@ AttentionArgs Executor::Impl::ArgsOf(size_t layer, const AttentionTile& tile,
           .page_offset = pool->Offset(layer, head_kv)};
 }
 
+/// Whoever makes a tile's attention whole makes the next product's input of it.
 void Executor::Impl::Attend(Worker& worker, size_t layer) {
   worker.Enter(StepOp::kAttention);
-  if (split_attention) {
-    AttendSplits(worker, layer);
-    return;
-  }
-  ForEachTask(worker, tiles.size() * hp.n_head_kv, [&](size_t i) {
-    AttendTile(worker, layer, tiles[i / hp.n_head_kv], i % hp.n_head_kv);
+  const size_t n_splits = split_attention ? most_splits : 1;
+  ForEachTask(worker, tiles.size() * hp.n_head_kv * n_splits, [&](size_t task) {
+    const size_t split = task % n_splits;
+    const size_t head_kv = task / n_splits % hp.n_head_kv;
+    const size_t tile_index = task / n_splits / hp.n_head_kv;
+    const AttentionTile& tile = tiles[tile_index];
+    // A part's wanted tokens are its last.
+    if (IsLast(layer) && places[tile.row + tile.n_tokens - 1] == kUnwanted) return;
+    const AttentionArgs args = ArgsOf(layer, tile, head_kv);
+    if (!split_attention) {
+      AttendTile(worker, args, tile, head_kv);
+    } else if (!AttendOneSplit(worker, args, tile_index, head_kv, split)) {
+      return;
+    }
+    if (!tiles_done.Add(tile_index, 1, hp.n_head_kv)) return;
+    for (size_t row = tile.row; row < tile.row + tile.n_tokens; ++row) {
+      const size_t place = IsLast(layer) ? places[row] : row;
+      if (place != kUnwanted) attended.Write(place, attn.data() + row * q_width, 0, q_width);
+    }
   });
 }
 
 /// All splits of one tile and KV head, one after the other.
-void Executor::Impl::AttendTile(Worker& worker, size_t layer, const AttentionTile& tile,
-                                size_t head_kv) {
-  const AttentionArgs args = ArgsOf(layer, tile, head_kv);
+void Executor::Impl::AttendTile(Worker& worker, const AttentionArgs& args,
+                                const AttentionTile& tile, size_t head_kv) {
   const size_t n_queries = tile.n_tokens * group;
   float* states = worker.own.states.data();
   float* next = worker.own.next.data();
@@ -461,100 +460,87 @@ void Executor::Impl::AttendTile(Worker& worker, size_t layer, const AttentionTil
   }
 }
 
-/// Every split is a task of its own; after a barrier each query's splits are merged in order.
-void Executor::Impl::AttendSplits(Worker& worker, size_t layer) {
-  const size_t n_tasks = tiles.size() * hp.n_head_kv * most_splits;
-  const auto state_of = [&](size_t row, size_t head, size_t split) {
-    return split_states.data() + ((row * hp.n_head + head) * most_splits + split) * state_floats;
+/// One split of a tile and KV head. True for whoever does the last, and has merged all in order.
+bool Executor::Impl::AttendOneSplit(Worker& worker, const AttentionArgs& args, size_t tile_index,
+                                    size_t head_kv, size_t split) {
+  const AttentionTile& tile = tiles[tile_index];
+  const size_t n_splits = SplitsAt(tile.position + tile.n_tokens - 1);
+  if (split >= n_splits) return false;
+  float* states = worker.own.states.data();
+  AttendSplit(args, split, states);
+  const size_t n_queries = tile.n_tokens * group;
+  const auto row_of = [&](size_t query) { return tile.row + query / group; };
+  const auto head_of = [&](size_t query) { return head_kv * group + query % group; };
+  const auto state_of = [&](size_t query, size_t of_split) {
+    return split_states.data() +
+           ((row_of(query) * hp.n_head + head_of(query)) * most_splits + of_split) * state_floats;
   };
-  ForEachTask(worker, n_tasks, [&](size_t i) {
-    const size_t split = i % most_splits;
-    const size_t head_kv = i / most_splits % hp.n_head_kv;
-    const AttentionTile& tile = tiles[i / most_splits / hp.n_head_kv];
-    if (split >= SplitsAt(tile.position + tile.n_tokens - 1)) return;
-    float* states = worker.own.states.data();
-    AttendSplit(ArgsOf(layer, tile, head_kv), split, states);
-    for (size_t query = 0; query < tile.n_tokens * group; ++query) {
-      std::memcpy(state_of(tile.row + query / group, head_kv * group + query % group, split),
-                  states + query * state_floats, state_floats * sizeof(float));
+  for (size_t query = 0; query < n_queries; ++query) {
+    std::copy_n(states + query * state_floats, state_floats, state_of(query, split));
+  }
+  if (!splits_done.Add(tile_index * hp.n_head_kv + head_kv, 1, n_splits)) return false;
+  for (size_t query = 0; query < n_queries; ++query) {
+    float* state = state_of(query, 0);
+    for (size_t next = 1; next < n_splits; ++next) {
+      MergeAttention(hp.head_dim, state_of(query, next), state);
     }
-  });
-  worker.Barrier();
-  worker.Enter(StepOp::kAttention);
-  const auto [begin, end] = worker.member.Share(tokens.size() * hp.n_head);
-  for (size_t i = begin; i < end; ++i) {
-    const size_t row = i / hp.n_head;
-    const size_t head = i % hp.n_head;
-    float* state = state_of(row, head, 0);
-    for (size_t split = 1; split < SplitsAt(positions[row]); ++split) {
-      MergeAttention(hp.head_dim, state_of(row, head, split), state);
-    }
-    FinishAttention(hp.head_dim, state, attn.data() + row * q_width + head * hp.head_dim);
+    FinishAttention(hp.head_dim, state,
+                    attn.data() + row_of(query) * q_width + head_of(query) * hp.head_dim);
+  }
+  return true;
+}
+
+/// Moves the wanted rows of x to the front, in order.
+void Executor::Impl::KeepWanted() {
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    if (wanted[i] == i) continue;
+    std::copy_n(x.data() + wanted[i] * hp.n_embd, hp.n_embd, x.data() + i * hp.n_embd);
   }
 }
 
-/// Moves the rows that are wanted to the front: nothing else is needed after the last
-/// attention.
-void Executor::Impl::KeepWanted(Worker& worker) {
-  if (wanted.size() < tokens.size()) {
-    worker.Enter(StepOp::kPrepare);
-    if (worker.member.index() == 0) {
-      for (size_t i = 0; i < wanted.size(); ++i) {
-        std::memmove(x.data() + i * hp.n_embd, x.data() + wanted[i] * hp.n_embd,
-                     hp.n_embd * sizeof(float));
-        std::memmove(attn.data() + i * q_width, attn.data() + wanted[i] * q_width,
-                     q_width * sizeof(float));
-      }
-    }
-    worker.Barrier();
-  }
-  worker.n_rows = wanted.size();
-}
-
-/// Final norm, and output matrix for the rows whose logits are wanted.
+/// Hidden states where they are wanted, and logits where those are.
 void Executor::Impl::Output(Worker& worker) {
   worker.layer = StepTrace::kNoLayer;
-  const auto [begin, end] = worker.member.Share(worker.n_rows - n_logits);
+  worker.Enter(StepOp::kPrepare);
+  const auto [begin, end] = worker.member.Share(wanted.size() - n_logits);
   for (size_t i = begin; i < end; ++i) {
-    RmsNorm(x.data() + (n_logits + i) * hp.n_embd, model->output_norm().data(), hp.n_embd,
-            hp.rms_eps, hidden.data() + i * hp.n_embd);
+    const size_t row = n_logits + i;
+    Weigh(x.data() + row * hp.n_embd, model->output_norm().data(),
+          RmsFactor(squares.data() + row * n_square_blocks, hp.n_embd, hp.rms_eps), hp.n_embd,
+          hidden.data() + i * hp.n_embd);
   }
-  worker.n_rows = n_logits;
-  if (worker.n_rows == 0) return;
-  const WeightMatrix& output = model->output();
-  const Activations input = Prepare(worker, x.data(), worker.n_rows, hp.n_embd,
-                                    model->output_norm().data(), KindsOf({&output}));
-  Multiply(worker, StepOp::kOutput, input, worker.n_rows,
-           {{output, logits.data(), hp.n_vocab, false}});
+  if (n_logits == 0) return;
+  ComputeFactors(worker, n_logits);
+  Multiply(worker, StepOp::kOutput, normed, worker.own.factors.data(), n_logits,
+           {{model->output(), logits.data(), hp.n_vocab}},
+           [](size_t /*product*/, size_t /*first*/, size_t /*last*/) {});
 }
 
-/// Rows in the forms that `kinds` names, after RMSNorm with weights `norm` unless it is null. Few
-/// rows go to the thread's own memory; many are shared out, and a barrier follows.
-Activations Executor::Impl::Prepare(Worker& worker, const float* rows, size_t count, size_t n_cols,
-                                    const float* norm, unsigned kinds) {
+/// Makes of columns of x what the products after the norm of weights `norm` take.
+void Executor::Impl::PrepareNormed(Worker& worker, const float* norm, size_t row, size_t first,
+                                   size_t count) {
+  const float* values = x.data() + row * hp.n_embd + first;
+  SumSquares(values, count, squares.data() + row * n_square_blocks + first / kSquaresBlock);
+  Weigh(values, norm + first, 1, count, worker.own.row.data());
+  normed.Write(row, worker.own.row.data(), first, count);
+}
+
+/// Each thread does so for itself: for a row of 4096 columns it takes 30 ns.
+void Executor::Impl::ComputeFactors(Worker& worker, size_t n_rows) {
+  if (worker.member.is_late()) return;
   worker.Enter(StepOp::kPrepare);
-  const bool is_private = count <= kPrivateRows;
-  const Activations prepared =
-      is_private ? worker.own.activations.View(n_cols, kinds) : shared.View(n_cols, kinds);
-  const auto [begin, end] = is_private && !worker.member.is_late()
-                                ? std::pair<size_t, size_t>(0, count)
-                                : worker.member.Share(count);
-  for (size_t i = begin; i < end; ++i) {
-    const float* row = rows + i * n_cols;
-    if (norm != nullptr) {
-      RmsNorm(row, norm, n_cols, hp.rms_eps, worker.own.row.data());
-      row = worker.own.row.data();
-    }
-    PrepareRow(prepared, kinds, i, row, 0, n_cols);
+  for (size_t row = 0; row < n_rows; ++row) {
+    worker.own.factors.data()[row] =
+        RmsFactor(squares.data() + row * n_square_blocks, hp.n_embd, hp.rms_eps);
   }
-  if (!is_private) worker.Barrier();
-  return prepared;
 }
 
 /// All products of one input, shared out over the row groups of all their matrices together.
-void Executor::Impl::Multiply(Worker& worker, StepOp op, const Activations& input, size_t n_tokens,
-                              std::initializer_list<Product> products) {
-  worker.Enter(op);
+/// after(product, first, last): columns [first, last) of that product are there.
+template <typename After>
+void Executor::Impl::Multiply(Worker& worker, StepOp op, const ActivationRows& input,
+                              const float* factors, size_t n_rows,
+                              std::initializer_list<Product> products, const After& after) {
   // A node's groups of all products, one after the other.
   const auto part_of = [&](size_t node) {
     size_t n_groups = 0;
@@ -566,14 +552,17 @@ void Executor::Impl::Multiply(Worker& worker, StepOp op, const Activations& inpu
   };
   ForEachChunk(worker, Model::kGroupUnit, part_of, [&](const NodeWork::Chunk& chunk) {
     size_t done = 0;  // groups of the products before
-    for (const Product& product : products) {
+    for (size_t i = 0; i < products.size(); ++i) {
+      const Product& product = products.begin()[i];
       const auto [first, last] = model->GroupsOf(product.w, chunk.node);
       const size_t from = std::max(chunk.begin, done);
       const size_t to = std::min(chunk.end, done + last - first);
       if (from < to) {
-        const auto kind = static_cast<size_t>(ActivationKindOf(product.w.type));
-        MatMul({product.w, first + from - done, first + to - done, input.rows[kind],
-                input.stride[kind], n_tokens, product.out, product.out_stride, product.accumulate});
+        const size_t begin = first + from - done;
+        const size_t end = first + to - done;
+        worker.Enter(op);
+        MultiplyGroups(product, begin, end, input, factors, n_rows);
+        after(i, begin * kRowGroup, std::min(product.w.n_rows, end * kRowGroup));
       }
       done += last - first;
     }

@@ -44,6 +44,11 @@ std::vector<float> Rounded(KvType type, std::vector<float> x) {
   return x;
 }
 
+void StoreKAndV(KvTypes types, const float* x, size_t head_dim, size_t slot, std::byte* page) {
+  StoreK(types, x, head_dim, slot, page);
+  StoreV(types, x, head_dim, slot, page);
+}
+
 // K and V of one head in pages. Slots that no token fills hold NaNs.
 class Cache {
  public:
@@ -57,7 +62,9 @@ class Cache {
       pages_.emplace_back(kOffset + KvHeadPageBytes(types_, head_dim_), std::byte{0xFF});
       page_table_.push_back(pages_.back().data());
     }
-    StoreKv(types_, k, v, head_dim_, slot, pages_.back().data() + kOffset);
+    std::byte* head_page = pages_.back().data() + kOffset;
+    StoreK(types_, k, head_dim_, slot, head_page);
+    StoreV(types_, v, head_dim_, slot, head_page);
     const std::vector<float> rounded_k = Rounded(types_.k, {k, k + head_dim_});
     const std::vector<float> rounded_v = Rounded(types_.v, {v, v + head_dim_});
     k_.insert(k_.end(), rounded_k.begin(), rounded_k.end());
@@ -360,7 +367,7 @@ TEST_P(AttentionTest, StoreRoundsToNearestEvenAndSaturates) {
     for (size_t begin = 0; begin < values.size(); begin += head_dim) {
       const size_t slot = begin / head_dim % kPageTokens;
       const float* x = values.data() + begin;
-      StoreKv(type, x, x, head_dim, slot, reinterpret_cast<std::byte*>(page.data()));
+      StoreKAndV(type, x, head_dim, slot, reinterpret_cast<std::byte*>(page.data()));
       for (size_t i = 0; i < head_dim; ++i) {
         const uint16_t stored = v[slot * head_dim + i];
         ASSERT_EQ(k[i * kPageTokens + slot], stored);
@@ -383,7 +390,7 @@ TEST_P(AttentionTest, StoreTouchesItsSlotAlone) {
     const size_t width = type == KvType::kF32 ? 4 : 2;
     std::vector<std::byte> page(KvHeadPageBytes(type, head_dim), std::byte{0xFF});
     EXPECT_EQ(page.size(), 2 * kPageTokens * head_dim * width);
-    StoreKv(type, x.data(), x.data(), head_dim, 63, page.data());
+    StoreKAndV(type, x.data(), head_dim, 63, page.data());
     size_t n_changed = 0;
     for (size_t i = 0; i < page.size(); i += width) {
       const bool is_k = i < page.size() / 2;
@@ -409,7 +416,7 @@ TEST_P(AttentionTest, Q8IsNearAndKeepsToItsSlotAndBlock) {
   std::vector<std::byte> page(KvHeadPageBytes(KvType::kQ8, head_dim), std::byte{0x55});
   const size_t side = KvSideBytes(KvType::kQ8, head_dim);
   ASSERT_EQ(side, kPageTokens * (head_dim + 2 * n_blocks));
-  StoreKv(KvType::kQ8, x.data(), x.data(), head_dim, 62, page.data());
+  StoreKAndV(KvType::kQ8, x.data(), head_dim, 62, page.data());
   std::vector<bool> is_slot(page.size());
   const float largest = std::abs(*std::max_element(
       x.begin(), x.begin() + 32, [](float a, float b) { return std::abs(a) < std::abs(b); }));

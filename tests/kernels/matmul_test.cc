@@ -412,6 +412,23 @@ TEST_P(MatMulTest, WritesItsRowsOnlyAndCanAddToThem) {
   }
 }
 
+TEST_P(MatMulTest, TakesAFactorForEachToken) {
+  const size_t n_cols = TraitsOf(type()).block_elements == 1 ? 40 : 256;
+  for (const size_t n_tokens : {size_t{1}, size_t{3}, size_t{9}}) {
+    Problem p = Problem::Random(type(), 37, n_cols, n_tokens, 11);
+    const auto product = p.Product();
+    const std::vector<float> factors = RandomFloats(n_tokens, 12);
+    std::vector<float> out(n_tokens * p.n_rows, 1.5F);
+    MatMulArgs args = p.Args(out);
+    args.factors = factors.data();
+    args.accumulate = true;
+    MatMul(args);
+    for (size_t i = 0; i < out.size(); ++i) {
+      ASSERT_EQ(out[i], 1.5F + product[i] * factors[i / p.n_rows]) << n_tokens << " tokens, " << i;
+    }
+  }
+}
+
 // Integer dot products are exact and a row stays in its lane, so what differs between targets is
 // whether they fuse multiply and add.
 TEST_P(MatMulTest, TargetsThatFuseAgreeBitForBit) {

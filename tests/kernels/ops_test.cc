@@ -17,6 +17,14 @@ constexpr double kHalfUlp = 0x1p-24;  // relative rounding error of one float op
 // access beyond the end shows under AddressSanitizer.
 constexpr size_t kSizes[] = {1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 63, 100, 129, 4096, 14336};
 
+std::vector<float> RmsNorm(const std::vector<float>& x, const std::vector<float>& w, float eps) {
+  std::vector<double> sums((x.size() + kSquaresBlock - 1) / kSquaresBlock);
+  SumSquares(x.data(), x.size(), sums.data());
+  std::vector<float> out(x.size());
+  Weigh(x.data(), w.data(), RmsFactor(sums.data(), x.size(), eps), x.size(), out.data());
+  return out;
+}
+
 class OpsTest : public OnTargets {};
 INSTANTIATE_TEST_SUITE_P(, OpsTest, testing::ValuesIn(SupportedTargets()), TargetTestName);
 
@@ -29,25 +37,43 @@ TEST_P(OpsTest, RmsNorm) {
       double sum = 0;
       for (const float v : x) sum += static_cast<double>(v) * v;
       const double inverse = 1 / std::sqrt(sum / static_cast<double>(n) + eps);
-      std::vector<float> out(n);
-      RmsNorm(x.data(), w.data(), n, eps, out.data());
+      const std::vector<float> out = RmsNorm(x, w, eps);
       for (size_t i = 0; i < n; ++i) {
         const double expected = x[i] * inverse * w[i];
-        // Roundings: the factor, two products; the sum's are in double.
+        // Roundings: the factor, two products; the sums are in double.
         ASSERT_NEAR(out[i], expected, 3.01 * kHalfUlp * std::abs(expected)) << n << " " << i;
       }
-      std::vector<float> in_place = x;
-      RmsNorm(in_place.data(), w.data(), n, eps, in_place.data());
-      ASSERT_TRUE(SameBits(out, in_place)) << n;
     }
   }
 }
 
 TEST_P(OpsTest, RmsNormOfZerosIsZero) {
-  std::vector<float> x(100, 0.0F);
-  const std::vector<float> w(100, 1.0F);
-  RmsNorm(x.data(), w.data(), x.size(), 1e-6F, x.data());
-  EXPECT_EQ(x, std::vector<float>(100, 0.0F));
+  const std::vector<float> zeros(100, 0.0F);
+  EXPECT_EQ(RmsNorm(zeros, std::vector<float>(100, 1.0F), 1e-6F), zeros);
+}
+
+// Whoever has some blocks of a row alone gets what the whole row gives.
+TEST_P(OpsTest, BlocksOfSquaresStandAlone) {
+  const size_t n = 100;
+  const std::vector<float> x = RandomFloats(n, 1, 1e15F);
+  std::vector<double> sums(4);
+  SumSquares(x.data(), n, sums.data());
+  for (size_t block = 0; block < 4; ++block) {
+    const size_t first = block * kSquaresBlock;
+    double alone = 0;
+    SumSquares(x.data() + first, std::min(kSquaresBlock, n - first), &alone);
+    EXPECT_EQ(alone, sums[block]) << block;
+  }
+}
+
+TEST_P(OpsTest, WeighsInPlace) {
+  for (const size_t n : kSizes) {
+    const std::vector<float> x = RandomFloats(n, 1);
+    const std::vector<float> w = RandomFloats(n, 2);
+    std::vector<float> out = x;
+    Weigh(out.data(), w.data(), 0.3F, n, out.data());
+    for (size_t i = 0; i < n; ++i) ASSERT_EQ(out[i], x[i] * w[i] * 0.3F) << n << " " << i;
+  }
 }
 
 TEST_P(OpsTest, Rope) {
@@ -126,8 +152,7 @@ TEST(OpsAcrossTargetsTest, FusedTargetsGiveTheSameBits) {
     SwiGlu(x.data(), y.data(), n, x.data());
     Rope(RopeStyle::kAdjacent, y.data(), y.data() + n / 2, 1, n, n / 2 * 2, x.data());
     Rope(RopeStyle::kHalves, y.data(), y.data() + n / 2, 1, n, n / 2 * 2, x.data());
-    RmsNorm(x.data(), y.data(), n, 1e-5F, x.data());
-    return x;
+    return RmsNorm(x, y, 1e-5F);
   };
   for (const size_t n : kSizes) {
     std::vector<float> first;
@@ -148,8 +173,7 @@ TEST(OpsAcrossTargetsTest, RmsNormIsTheSameOnAllTargets) {
     std::vector<float> first;
     for (const std::string& target : SupportedTargets()) {
       ASSERT_TRUE(ForceTarget(target).has_value());
-      std::vector<float> out(n);
-      RmsNorm(x.data(), x.data(), n, 1e-5F, out.data());
+      const std::vector<float> out = RmsNorm(x, x, 1e-5F);
       if (first.empty()) first = out;
       EXPECT_TRUE(SameBits(first, out)) << target << " " << n;
     }
