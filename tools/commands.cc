@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/targets.h"
 #include "tools/help_formatter.h"
 
 namespace quern {
@@ -45,6 +46,16 @@ int Fail(std::string message) {
   }
   fmt::print(stderr, "error: {}\n", message);
   return kFailure;
+}
+
+/// QUERN_TARGET forces a SIMD target, to compare it with another.
+Status ForceTargetOfEnvironment() {
+  const char* name = std::getenv("QUERN_TARGET");
+  if (name == nullptr) return {};
+  return ForceTarget(name).map_error([](Error error) {
+    error.message = "QUERN_TARGET: " + error.message;
+    return error;
+  });
 }
 
 /// An option that may be given again takes one value at a time: CLI11 would let it swallow the
@@ -134,6 +145,9 @@ int Commands::Run(int argc, const char* const* argv) {
       return Fail(fmt::format("no command '{}' (see {} --help)", arguments[next], name));
     }
     return Fail(fmt::format("{} (see {} --help)", error.what(), name));
+  }
+  if (const Status status = ForceTargetOfEnvironment(); !status) {
+    return Fail(status.error().message);
   }
   Result<int> result = bodies_.at(Parsed(app_).back())();
   return result ? AfterOutput(*result) : Fail(result.error().message);

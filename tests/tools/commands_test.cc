@@ -7,12 +7,15 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <iostream>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "kernels/targets.h"
 
 namespace quern {
 namespace {
@@ -45,6 +48,28 @@ TEST(Commands, AnErrorIsOneLineOnStderr) {
                     }),
             1);
   EXPECT_EQ(GetCapturedStderr(), "error: nothing at 7\n");
+}
+
+TEST(Commands, TheEnvironmentForcesATarget) {
+  const auto chosen = [](std::string* target) {
+    return [target](int /*number*/) -> Result<int> {
+      *target = ChosenTarget();
+      return 0;
+    };
+  };
+  std::string target;
+  setenv("QUERN_TARGET", SupportedTargets().back().c_str(), 1);
+  EXPECT_EQ(RunEcho({"echo", "--number", "7"}, chosen(&target)), 0);
+  EXPECT_EQ(target, SupportedTargets().back());
+  ChooseBestTarget();
+
+  target.clear();
+  setenv("QUERN_TARGET", "MMX", 1);
+  CaptureStderr();
+  EXPECT_EQ(RunEcho({"echo", "--number", "7"}, chosen(&target)), 1);
+  EXPECT_THAT(GetCapturedStderr(), HasSubstr("error: QUERN_TARGET: no SIMD target 'MMX'"));
+  EXPECT_EQ(target, "");
+  unsetenv("QUERN_TARGET");
 }
 
 TEST(Commands, LostOutputIsAnError) {
