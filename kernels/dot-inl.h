@@ -28,6 +28,14 @@ inline constexpr size_t kStepGroups = 8;
 #define QUERN_DOT_I8_I8 0
 #endif
 
+// Whether an instruction gives bytes the signs of others.
+#undef QUERN_DOT_SIGNS
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_SSE4
+#define QUERN_DOT_SIGNS 1
+#else
+#define QUERN_DOT_SIGNS 0
+#endif
+
 /// The sum over kGroups K groups of w * x per row, for weights up to kMaxWeight (|x| up to 128).
 /// Add takes the group's number, counted from 0, so that the pairwise form knows where it stands.
 template <int kMaxWeight, size_t kGroups>
@@ -76,9 +84,30 @@ class DotSum {
 #endif
 };
 
-#if !QUERN_DOT_U8_I8 && !QUERN_DOT_I8_I8
+#if QUERN_DOT_SIGNS
+/// Larger weights are moved by 128, and their signs go to the activations: what is left of them is
+/// at most 128, so that pairs of products fit in int16, if barely.
+template <int kMaxWeight, size_t kGroups>
+requires(kMaxWeight > 127) class DotSum<kMaxWeight, kGroups> {
+ public:
+  HWY_INLINE DotSum() : total_(hn::Zero(DI32())) {}
+  HWY_INLINE explicit DotSum(VI32 start) : total_(start) {}
+
+  HWY_INLINE void Add(size_t /*group*/, VU8 w, VI32 x) {
+    const VI8 moved = hn::BitCast(DI8(), hn::Xor(w, hn::Set(DU8(), 0x80)));
+    const VU8 magnitude = hn::BitCast(DU8(), hn::Abs(moved));
+    const VI8 signed_x = hn::IfNegativeThenNegOrUndefIfZero(moved, hn::BitCast(DI8(), x));
+    const VI16 pairs = hn::SatWidenMulPairwiseAdd(DI16(), magnitude, signed_x);
+    total_ = hn::Add(total_, hn::WidenMulPairwiseAdd(DI32(), pairs, hn::Set(DI16(), 1)));
+  }
+  HWY_INLINE VI32 Finish() const { return total_; }
+
+ private:
+  VI32 total_;
+};
+#elif !QUERN_DOT_U8_I8 && !QUERN_DOT_I8_I8
 /// Of larger weights, two sums of nibbles: 2.3 multiplications a group where pairs of whole bytes
-/// would take 3, as each needs widening.
+/// would take 3, as each needs widening. With 512 bits signs would take two operations.
 template <int kMaxWeight, size_t kGroups>
 requires(kMaxWeight > 127) class DotSum<kMaxWeight, kGroups> {
  public:

@@ -34,8 +34,9 @@ namespace quern::HWY_NAMESPACE {
 
 // The zero point as the dot product sees it: signed ones move weights above 127 down by 128.
 template <class Codec>
-inline constexpr int kDotZero =
-    QUERN_DOT_I8_I8&& Codec::kMaxWeight > 127 ? Codec::kZero - 128 : Codec::kZero;
+inline constexpr int kDotZero = (QUERN_DOT_I8_I8 || QUERN_DOT_SIGNS) && Codec::kMaxWeight > 127
+                                    ? Codec::kZero - 128
+                                    : Codec::kZero;
 
 template <class Codec>
 inline constexpr size_t kStepsOf = Codec::kCols / kActivationBlock;
