@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <future>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -65,6 +66,7 @@ TEST(HttpServer, ChatsAndStreamsTheSameText) {
   size_t at = 0;
   for (size_t end = 0; (end = stream->body.find("\n\n", at)) != std::string::npos; at = end + 2) {
     const std::string line = stream->body.substr(at, end - at);
+    if (line == ":") continue;  // on a slow machine: it keeps the connection
     ASSERT_EQ(line.rfind("data: ", 0), 0U) << line;
     if (line == "data: [DONE]") break;
     chunks.push_back(Json::parse(line.substr(6)));
@@ -198,13 +200,38 @@ std::thread PostBeside(Serving& serving, const std::string& body, std::string* o
   });
 }
 
+/// The same for a stream; returns when the answer has begun.
+std::thread StreamBeside(Serving& serving, const std::string& body, std::string* out) {
+  auto begun = std::make_shared<std::promise<void>>();
+  const std::future<void> has_begun = begun->get_future();
+  std::thread thread([&serving, body, out, begun] {
+    httplib::Request request;
+    request.method = "POST";
+    request.path = "/v1/completions";
+    request.set_header("Content-Type", "application/json");
+    request.body = body;
+    std::string received;
+    request.content_receiver = [&](const char* data, size_t n, uint64_t, uint64_t) {
+      if (received.empty()) begun->set_value();
+      received.append(data, n);
+      return true;
+    };
+    httplib::Client client("127.0.0.1", serving.client().port());
+    const auto response = client.send(request);
+    if (received.empty()) begun->set_value();
+    *out = response ? std::to_string(response->status) + received : "lost";
+  });
+  has_begun.wait();
+  return thread;
+}
+
 TEST(HttpServer, StoppingLetsAnswersFinish) {
   Serving serving;
   std::string answer;
   std::thread client =
       PostBeside(serving, R"({"prompt": "a", "ignore_eos": true, "max_tokens": 300})", &answer);
   EXPECT_TRUE(Holds(serving.inference(), 1));
-  serving.Stop(std::chrono::seconds(60));
+  serving.Stop(std::chrono::hours(1));
   client.join();
   EXPECT_THAT(answer, ::testing::StartsWith("200"));
   EXPECT_THAT(answer, HasSubstr(R"("completion_tokens":300)"));
@@ -216,7 +243,7 @@ TEST(HttpServer, StoppingCutsOffWhatDoesNotFinish) {
   std::string streamed;
   std::thread first = PostBeside(serving, std::string(kEndless) + "}", &whole);
   std::thread second =
-      PostBeside(serving, std::string(kEndless) + R"(, "stream": true})", &streamed);
+      StreamBeside(serving, std::string(kEndless) + R"(, "stream": true})", &streamed);
   EXPECT_TRUE(Holds(serving.inference(), 2));
   serving.Stop(std::chrono::milliseconds(100));
   first.join();
@@ -301,7 +328,9 @@ TEST(HttpServer, LimitsHoldForEachKey) {
   EXPECT_EQ(second->get_header_value("x-ratelimit-remaining-requests"), "0");
   const auto third = post("a", std::string(kSum) + "}");
   EXPECT_EQ(third->status, 429);
-  EXPECT_EQ(third->get_header_value("Retry-After"), "43200");
+  // 12 hours, less what has passed since the first.
+  EXPECT_THAT(std::stoi(third->get_header_value("Retry-After")),
+              ::testing::AllOf(::testing::Gt(36000), ::testing::Le(43200)));
   EXPECT_EQ(third->get_header_value_count("Retry-After"), 1U);
   EXPECT_THAT(third->body, HasSubstr("\"type\":\"rate_limit_exceeded\""));
   EXPECT_EQ(serving.client().Get("/v1/models", {{"X-Api-Key", "a"}})->status, 200);
