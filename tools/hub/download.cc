@@ -8,6 +8,7 @@
 #include <deque>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -114,15 +115,27 @@ class Transfer {
     } else if (file_.n_done() != probe_.identity.size) {
       pieces_.push_back({0, probe_.identity.size});
     }
-    n_running_ = n_threads;
-    std::vector<std::thread> threads;
-    for (size_t i = 0; i < n_threads; ++i) threads.emplace_back([this] { Work(); });
+    std::vector<std::thread> threads = StartThreads(n_threads);
     Report(reporter);
     for (std::thread& thread : threads) thread.join();
     return std::move(status_);
   }
 
  private:
+  /// Fewer than asked for, but one at least, where the system gives no more.
+  std::vector<std::thread> StartThreads(size_t n_threads) {
+    std::vector<std::thread> threads;
+    threads.reserve(n_threads);
+    const std::lock_guard lock(mutex_);
+    try {
+      while (threads.size() < n_threads) threads.emplace_back([this] { Work(); });
+    } catch (const std::system_error&) {
+      if (threads.empty()) throw;
+    }
+    n_running_ = threads.size();
+    return threads;
+  }
+
   /// One connection: takes pieces until there is none.
   void Work() {
     HttpClient client;
