@@ -41,7 +41,7 @@ TEST(Serve, AnEmptyKeyIsNoKey) {
 }
 
 TEST(Serve, OriginsAreChecked) {
-  ExpectError(RunCommand({"serve", "--cors-origins", "http://a,b"}), "the origin 'b' is none");
+  ExpectError(RunCommand({"serve", "--cors-origins", "http://a,b"}), "'b' is no origin");
 }
 
 TEST(Serve, SamplingIsChecked) {
@@ -62,7 +62,7 @@ TEST(Serve, VariablesStandInForOptions) {
         {"LLAMA_ARG_PORT", "65536", "65536"},
         {"LLAMA_API_KEY", "a b", "an API key has a character"},
         {"LLAMA_ARG_API_KEY_FILE", "/nowhere", "cannot open the API key file '/nowhere'"},
-        {"LLAMA_ARG_CORS_ORIGINS", "http://a,b", "the origin 'b' is none"},
+        {"LLAMA_ARG_CORS_ORIGINS", "http://a,b", "'b' is no origin"},
         {"LLAMA_ARG_CTX_SIZE", "-1", "-1"},
         {"LLAMA_ARG_THREADS", "0", "0"},
         {"LLAMA_ARG_N_PREDICT", "-5", "-5"},
