@@ -199,7 +199,9 @@ Result<std::string> UnitText(const ServiceUnit& unit) {
   } else {
     text += "CapabilityBoundingSet=\nPrivateUsers=yes\n";
   }
-  if (unit.has_logs) text += "LogsDirectory=quern\nLogsDirectoryMode=0750\n";
+  if (!unit.log_folder.empty()) {
+    text += fmt::format("LogsDirectory={}\nLogsDirectoryMode=0750\n", UnitWord(unit.log_folder));
+  }
   if (is_loopback) text += "IPAddressDeny=any\nIPAddressAllow=localhost\n";
   if (unit.revealed_files.empty()) {
     text += "ProtectHome=yes\n";
