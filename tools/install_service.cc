@@ -76,8 +76,8 @@ service gets copies. After a change of them, or of a file or folder of models:
 
   systemctl reload quern              # answers under way go on
 
-A file that the server would refuse changes nothing; the reload then fails or `systemctl status`
-tells, and the log says where the fault is. A template of one model is read at the start alone.
+A file that the server would refuse changes nothing: the reload fails, and the log says where the
+fault is. A template of one model is read at the start alone.
 
 Logs must be in /var/log/quern, or in the folder there that has the name of another unit (--output).
 For logrotate, in /etc/logrotate.d/quern:
@@ -279,6 +279,7 @@ Result<ServiceUnit> MakeUnit(InstallOptions& options) {
     unit.copied_files.push_back({std::string(name), *path});
   }
   unit.can_reload = serve.can_reload();
+  unit.has_several = serve.has_several();
   unit.user = options.user;
   unit.needed_files = served->files;
   unit.needed_files.push_back(unit.executable);

@@ -18,6 +18,7 @@ struct ServiceUnit {
   std::vector<std::string> arguments;       ///< the executable's; options begin with "--"
   std::vector<ServiceFile> copied_files;    ///< at the start and at a reload, by root
   bool can_reload = false;                  ///< it takes SIGHUP
+  bool has_several = false;                 ///< models, which a reload checks first
   std::string user;                         ///< empty: one that exists while the service runs
   std::vector<std::string> needed_files;    ///< whose file systems are mounted first
   std::vector<std::string> revealed_files;  ///< alone to be seen in folders that are else empty

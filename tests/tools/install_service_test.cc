@@ -195,7 +195,7 @@ TEST(InstallService, SeveralModelsShareTheMemory) {
     EXPECT_THAT(unit, HasSubstr("--models-max 1"));
   }
   EXPECT_THAT(Printed({"--models-file", file}), HasSubstr("--models-file " + file));
-  EXPECT_THAT(Printed({"--models-file", file}), HasSubstr("\nExecReload="));
+  EXPECT_THAT(Printed({"--models-file", file}), HasSubstr("    --check\nExecReload="));
   EXPECT_THAT(Install({"--print", "--models-file", file}).err,
               HasSubstr("warning: the service sees " + fs::canonical(file).string() +
                         " as it is at the start"));
