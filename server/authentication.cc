@@ -107,7 +107,7 @@ tl::expected<Authentication::Signed, HttpError> Authentication::ReadHead(
                                     late.count() > 0 ? "before" : "after", window_.count()));
   }
   if (!ParseHex(request.get_header_value(kSignatureHeader), head.signature)) {
-    return Unauthorized(fmt::format("{} is none, expected {} hex digits", kSignatureHeader,
+    return Unauthorized(fmt::format("{} is no signature, expected {} hex digits", kSignatureHeader,
                                     2 * head.signature.size()));
   }
   head.key = access.FindByName(request.get_header_value(kSignatureKeyHeader));

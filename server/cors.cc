@@ -50,7 +50,7 @@ Result<Cors> Cors::Create(const Options& options) {
       const std::string_view authority = AuthorityOf(lower);
       if (authority.empty() || authority.find_first_of("/,* ") != std::string_view::npos) {
         return Fail(ErrorCode::kInvalidArgument,
-                    "the origin {} is none, expected scheme://host[:port], localhost or *",
+                    "{} is no origin, expected scheme://host[:port], localhost or *",
                     Quoted(origin));
       }
       cors.hosts_.emplace_back(WithoutPort(authority));

@@ -62,8 +62,10 @@ Result<int> GuardedServer::Bind(const std::string& host, int port) {
   const int bound =
       port == 0 ? bind_to_any_port(host) : (bind_to_port(host, port) ? port : INVALID_SOCKET);
   if (bound < 0) {
-    return Fail(ErrorCode::kIo, "cannot listen on {}:{}: the port is taken or not allowed", host,
-                port);
+    return Fail(ErrorCode::kIo,
+                "cannot listen on {}:{}: the port is taken or not allowed, or this machine has no "
+                "such address",
+                host, port);
   }
   // A client may be gone between poll and accept, which shall not wait for the next one.
   fcntl(svr_sock_, F_SETFL, fcntl(svr_sock_, F_GETFL) | O_NONBLOCK);

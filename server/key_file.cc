@@ -40,7 +40,8 @@ Result<std::vector<ApiKey>> ReadKeys(std::ifstream& file, const std::string& pat
     keys.push_back(*std::move(key));
   }
   if (file.bad() || !file.eof()) {
-    return Fail(ErrorCode::kIo, "cannot read the API key file {}", Quoted(path));
+    return Fail(ErrorCode::kIo, "cannot read the API key file {}: {}", Quoted(path),
+                std::strerror(errno));
   }
   return keys;
 }
@@ -49,7 +50,10 @@ Result<std::vector<ApiKey>> ReadKeys(std::ifstream& file, const std::string& pat
 
 Result<std::vector<ApiKey>> ReadKeyFile(const std::string& path) {
   std::ifstream file(path);
-  if (!file) return Fail(ErrorCode::kNotFound, "cannot open the API key file {}", Quoted(path));
+  if (!file) {
+    return Fail(ErrorCode::kNotFound, "cannot open the API key file {}: {}", Quoted(path),
+                std::strerror(errno));
+  }
   Result<std::vector<ApiKey>> keys = ReadKeys(file, path);
   if (keys && keys->empty()) {
     return Fail(ErrorCode::kInvalidArgument, "{} has no API key, expected one a line", path);

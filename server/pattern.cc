@@ -58,8 +58,8 @@ Result<Pattern> Pattern::Compile(std::string_view source, Case letters) {
   if (made->code == nullptr) {
     std::array<PCRE2_UCHAR, 256> message{};
     pcre2_get_error_message(error, message.data(), message.size());
-    return Fail(ErrorCode::kInvalidArgument, "the pattern {} is none, at its byte {}: {}",
-                Quoted(source), error_at, reinterpret_cast<const char*>(message.data()));
+    return Fail(ErrorCode::kInvalidArgument, "{} is no pattern, at its byte {}: {}", Quoted(source),
+                error_at, reinterpret_cast<const char*>(message.data()));
   }
   // Where PCRE2 has no JIT, its interpreter matches the same.
   pcre2_jit_compile(made->code.get(), PCRE2_JIT_COMPLETE);

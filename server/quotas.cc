@@ -78,7 +78,7 @@ Quotas::Decision Quotas::Admit(const std::string& caller, const KeyLimits& limit
                                            limits.tokens_per_day),
                                to_midnight);
   } else if (rate && usage.requests_left < 1) {
-    decision.refusal = Refusal(fmt::format("more than {} requests", ToString(*rate)),
+    decision.refusal = Refusal(fmt::format("more requests than {}", ToString(*rate)),
                                (1 - usage.requests_left) / RefillPerSecond(*rate));
   } else {
     if (rate) usage.requests_left -= 1;

@@ -1,6 +1,8 @@
 #include "server/screening.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 
 #include "gguf/printable.h"
@@ -56,7 +58,8 @@ Result<Screening::Rule> Screening::ParseRule(std::string_view line) {
 Result<Screening> Screening::Read(const std::string& path) {
   std::ifstream file(path);
   if (!file) {
-    return Fail(ErrorCode::kNotFound, "cannot open the file of screening rules {}", Quoted(path));
+    return Fail(ErrorCode::kNotFound, "cannot open the file of screening rules {}: {}",
+                Quoted(path), std::strerror(errno));
   }
   std::vector<Rule> rules;
   std::string line;
@@ -80,7 +83,8 @@ Result<Screening> Screening::Read(const std::string& path) {
     rules.push_back(*std::move(rule));
   }
   if (file.bad() || !file.eof()) {
-    return Fail(ErrorCode::kIo, "cannot read the file of screening rules {}", Quoted(path));
+    return Fail(ErrorCode::kIo, "cannot read the file of screening rules {}: {}", Quoted(path),
+                std::strerror(errno));
   }
   if (rules.empty()) {
     return Fail(ErrorCode::kInvalidArgument,

@@ -6,6 +6,8 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <utility>
 
@@ -37,7 +39,7 @@ int ChooseProtocol(SSL* /*ssl*/, const unsigned char** chosen, unsigned char* ch
 
 Status CheckReadable(const std::string& path) {
   if (std::ifstream(path).good()) return {};
-  return Fail(ErrorCode::kNotFound, "cannot open {}", Quoted(path));
+  return Fail(ErrorCode::kNotFound, "cannot open {}: {}", Quoted(path), std::strerror(errno));
 }
 
 Result<std::shared_ptr<SSL_CTX>> NewContext(const TlsFiles& files) {

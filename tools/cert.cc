@@ -63,8 +63,10 @@ Result<int> MakeCert(const CertOptions& options) {
   fmt::print("private key  {}\n", options.key_file);
   fmt::print("SHA-256      {}\n\n", made->fingerprint);
   // Other names are for other machines, which a server lets in with keys.
-  fmt::print("Try: quern serve {}--ssl-cert-file {} --ssl-key-file {}\n",
-             IsLoopback(options.names.front()) ? "" : "--host 0.0.0.0 --api-key-file quern.keys ",
+  const bool is_loopback = IsLoopback(options.names.front());
+  fmt::print("Try: {}quern serve {}--ssl-cert-file {} --ssl-key-file {}\n",
+             is_loopback ? "" : "quern key new me\n     ",
+             is_loopback ? "" : "--host 0.0.0.0 --api-key-file quern.keys ",
              options.certificate_file, options.key_file);
   fmt::print("     curl --cacert {} https://{}:8080/health\n", options.certificate_file,
              options.names.front());

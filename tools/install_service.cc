@@ -34,8 +34,8 @@ namespace fs = std::filesystem;
 constexpr const char* kUnitFolder = "/etc/systemd/system";
 constexpr const char* kUnitName = "quern.service";
 
-/// The one folder that the service can write to.
-constexpr const char* kLogFolder = "/var/log/quern/";
+/// Of the one folder that the service can write to, by its name.
+constexpr const char* kLogFolders = "/var/log/";
 constexpr std::array<const char*, 2> kLogOptions = {"--audit-log", "--log-file"};
 
 /// Beside the model's estimate there are connections with what they send, the templates' process,
@@ -76,10 +76,11 @@ service gets copies. After a change of them, or of a file or folder of models:
 
   systemctl reload quern              # answers under way go on
 
-A file that the server would refuse changes nothing; the reload then fails or `systemctl status`
-tells, and the log says where the fault is. A template of one model is read at the start alone.
+A file that the server would refuse changes nothing: the reload fails, and the log says where the
+fault is. A template of one model is read at the start alone.
 
-Logs must be in /var/log/quern. For logrotate, in /etc/logrotate.d/quern:
+Logs must be in /var/log/quern, or in the folder there that has the name of another unit (--output).
+For logrotate, in /etc/logrotate.d/quern:
 
   /var/log/quern/*.log {
     weekly
@@ -111,6 +112,9 @@ struct InstallOptions {
     }
     return nullptr;
   }
+
+  /// Of the unit, without its suffix.
+  std::string service_name() const { return fs::path(output).stem().string(); }
 };
 
 /// With links followed but for the file's own name, which tells split sets and models.
@@ -136,13 +140,14 @@ Status CheckOptions(const InstallOptions& options) {
                 "--hf-repo is not for a service, which has no folder for models: give the file, "
                 "which `quern pull` prints");
   }
+  const std::string log_folder = kLogFolders + options.service_name() + "/";
   for (const char* name : kLogOptions) {
     const CLI::Option* log = options.Given(name);
-    if (log != nullptr && (!log->results().front().starts_with(kLogFolder) ||
+    if (log != nullptr && (!log->results().front().starts_with(log_folder) ||
                            log->results().front().find("/..") != std::string::npos)) {
       return Fail(ErrorCode::kInvalidArgument,
                   "{} is {}: the service can write to files in {} alone", name,
-                  log->results().front(), kLogFolder);
+                  log->results().front(), log_folder);
     }
   }
   return {};
@@ -274,6 +279,7 @@ Result<ServiceUnit> MakeUnit(InstallOptions& options) {
     unit.copied_files.push_back({std::string(name), *path});
   }
   unit.can_reload = serve.can_reload();
+  unit.has_several = serve.has_several();
   unit.user = options.user;
   unit.needed_files = served->files;
   unit.needed_files.push_back(unit.executable);
@@ -288,8 +294,10 @@ Result<ServiceUnit> MakeUnit(InstallOptions& options) {
     if (!url) return Propagate(url);
     unit.calls_out = !IsLoopback(HostOfUrl(*url));
   }
-  unit.has_logs = std::any_of(kLogOptions.begin(), kLogOptions.end(),
-                              [&](const char* name) { return options.Given(name) != nullptr; });
+  const bool has_logs = std::any_of(kLogOptions.begin(), kLogOptions.end(), [&](const char* name) {
+    return options.Given(name) != nullptr;
+  });
+  if (has_logs) unit.log_folder = options.service_name();
   unit.has_low_port = serve.http.port > 0 && serve.http.port < kFirstFreePort;
   unit.memory_max = MemoryMaxFor(served->memory_bytes);
   unit.start_timeout = kStartTimeout;
@@ -339,11 +347,11 @@ void WarnOfSurprises(const ServiceUnit& unit, const ServeOptions& serve) {
   }
 }
 
-void PrintNext(const std::string& path, const ServiceUnit& unit) {
-  const fs::path absolute = fs::absolute(path);
-  const std::string name = absolute.stem().string();
+void PrintNext(const InstallOptions& options, const ServiceUnit& unit) {
+  const fs::path absolute = fs::absolute(options.output);
+  const std::string name = options.service_name();
   const bool is_found = absolute.parent_path() == kUnitFolder;
-  fmt::print("{} is written; the service may take {} of memory. Next:\n\n", path,
+  fmt::print("{} is written; the service may take {} of memory. Next:\n\n", options.output,
              FormatBytes(unit.memory_max));
   fmt::print("  systemctl daemon-reload\n");
   fmt::print("  systemctl enable --now {}\n", is_found ? name : absolute.string());
@@ -355,7 +363,10 @@ void PrintNext(const std::string& path, const ServiceUnit& unit) {
 }
 
 Result<int> InstallService(InstallOptions& options) {
-  if (options.output == "-") options.print = true;
+  if (options.output == "-") {
+    options.print = true;
+    options.output = kUnitName;
+  }
   if (fs::is_directory(options.output)) {
     options.output = (fs::path(options.output) / kUnitName).string();
   }
@@ -377,7 +388,7 @@ Result<int> InstallService(InstallOptions& options) {
     return 0;
   }
   if (Status status = WriteText(options.output, *text); !status) return Propagate(status);
-  PrintNext(options.output, *unit);
+  PrintNext(options, *unit);
   return 0;
 }
 

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -75,6 +76,10 @@ Result<int> SignRequest(const SignOptions& options) {
     if (!text) return Propagate(text);
     body = *std::move(text);
   }
+  if (options.key.empty()) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "no key to sign with: set QUERN_API_KEY, or give --key");
+  }
   // The key would only be refused later, by every server.
   if (Result<ApiKey> key = ApiKey::Create(options.name, options.key); !key) return Propagate(key);
   const std::string time = SignatureTime();
@@ -120,8 +125,7 @@ void AddSignCommand(Commands& commands, CLI::App* group) {
       ->add_option("--key", options->key,
                    "The key (default: QUERN_API_KEY, which other users of this machine do not see)")
       ->type_name("KEY")
-      ->envname("QUERN_API_KEY")
-      ->required();
+      ->envname("QUERN_API_KEY");
   command->footer(kSignHelp);
 }
 
@@ -142,11 +146,11 @@ void AddKeyCommands(Commands& commands) {
                    "Most requests of the key, such as 60/min, 10/s, 500/h or 9000/day")
       ->type_name("RATE");
   command->add_option("--concurrent", options->limits.concurrent, "Most requests at once")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(size_t{1}, size_t{1} << 20U));
   command
       ->add_option("--tokens", options->limits.tokens_per_day,
                    "Most tokens a day, of prompts and answers")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 50U));
   CLI::Option* may_sign =
       command->add_flag("--may-sign", options->may_sign, "Requests may be signed with it");
   command

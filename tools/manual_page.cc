@@ -76,10 +76,10 @@ where
 puts its settings.
 README.md shows one.
 .TP
-.I default.rules
+.I /usr/share/quern/default.rules
 Rules for
 .BR "quern serve \-\-screening" ,
-to be used as they are or to begin with; installed with the documents.
+to be used as they are or to begin with.
 .TP
 .I /etc/systemd/system/quern.service
 The unit that
@@ -138,7 +138,7 @@ Have systemd serve it from now on; as root.
 The documents, in
 .I /usr/share/doc/quern
 where a package installed them:
-README.md; SIGNATURES.md, how requests are signed; screening/default.rules; monitoring/README.md,
+README.md; SIGNATURES.md, how requests are signed; monitoring/README.md,
 a Grafana dashboard, Prometheus alerts, and tracing.
 )";
 

@@ -47,6 +47,8 @@ class Serving {
         tracer_(tracer),
         notifier_(notifier),
         watchdog_(watchdog),
+        memory_bytes_(options.models_bytes > 0 ? options.models_bytes
+                                               : ReadProcessMemory().available),
         metrics_(options.http.answering.version),
         budget_(AvailableThreads()),
         pool_(&log) {}
@@ -58,9 +60,16 @@ class Serving {
   Serving(const Serving&) = delete;
   Serving& operator=(const Serving&) = delete;
 
+  /// What Run would say before it listens.
+  Result<int> Check() {
+    if (Status status = HttpServer::Check(options_.http); !status) return Propagate(status);
+    Result<std::vector<PlannedModel>> planned = Configure();
+    if (!planned) return Propagate(planned);
+    fmt::print("{} can be served\n", served_);
+    return 0;
+  }
+
   Result<int> Run() {
-    memory_bytes_ = options_.models_bytes;
-    if (memory_bytes_ == 0) memory_bytes_ = ReadProcessMemory().available;
     Result<std::vector<PlannedModel>> planned = Configure();
     if (!planned) return Propagate(planned);
     Result<int> port = server_->Bind();
@@ -249,8 +258,8 @@ class Serving {
   Tracer* tracer_;
   const ServiceNotifier& notifier_;
   std::chrono::microseconds watchdog_;
-  uint64_t memory_bytes_ = 0;  ///< of models that are loaded together
-  std::string served_;         ///< the model's name, or how many there are
+  uint64_t memory_bytes_;  ///< of models that are loaded together
+  std::string served_;     ///< the model's name, or how many there are
   int percent_loaded_ = -1;
   std::atomic<bool> is_starting_{true};
   Metrics metrics_;
@@ -262,6 +271,10 @@ class Serving {
 
 Result<int> Serve(ServeOptions& options) {
   if (Status status = options.Finish(); !status) return Propagate(status);
+  if (options.check_only) {  // the logs are those of the server that runs
+    options.log.file.clear();
+    options.audit.file.clear();
+  }
   Result<std::unique_ptr<RequestLog>> log = RequestLog::Open(options.log);
   if (!log) return Propagate(log);
   std::unique_ptr<AuditLog> audit;
@@ -276,7 +289,8 @@ Result<int> Serve(ServeOptions& options) {
   if (!notifier) return Propagate(notifier);
   Result<std::chrono::microseconds> watchdog = WatchdogInterval();
   if (!watchdog) return Propagate(watchdog);
-  return Serving(options, **log, audit.get(), tracer->get(), **notifier, *watchdog).Run();
+  Serving serving(options, **log, audit.get(), tracer->get(), **notifier, *watchdog);
+  return options.check_only ? serving.Check() : serving.Run();
 }
 
 }  // namespace
@@ -288,6 +302,8 @@ void AddServeCommand(Commands& commands) {
   options->http.answering.version = QUERN_VERSION;
   options->tracing.version = QUERN_VERSION;
   options->AddTo(command);
+  command->add_flag("--check", options->check_only,
+                    "Check options, files and models as at the start or a reload, and exit");
 }
 
 }  // namespace quern

@@ -26,6 +26,7 @@ struct ServeOptions {
   AuditLog::Options audit;  ///< without a file there is none
   TracerOptions tracing;
   int drain_seconds = 30;
+  bool check_only = false;  ///< an option of `quern serve` alone
 
   // Read by Finish.
   std::string rate_limit;

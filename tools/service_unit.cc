@@ -128,6 +128,12 @@ std::string CommandLines(const ServiceUnit& unit) {
   }
   text += fmt::format("ExecStart={}\n", CommandLine(unit));
   if (!unit.can_reload) return text;
+  if (unit.has_several) {
+    // As the service's user, who must be able to read the models.
+    ServiceUnit check = unit;
+    check.arguments.emplace_back("--check");
+    text += fmt::format("ExecReload={}\n", CommandLine(check));
+  }
   if (!unit.copied_files.empty()) text += fmt::format("ExecReload={}\n", CopyLine(unit));
   // From the notice on a reload lasts until the server says that it is ready, however late it gets
   // the signal; Type=notify-reload, which does the same, is unknown to systemd 252.
@@ -199,7 +205,9 @@ Result<std::string> UnitText(const ServiceUnit& unit) {
   } else {
     text += "CapabilityBoundingSet=\nPrivateUsers=yes\n";
   }
-  if (unit.has_logs) text += "LogsDirectory=quern\nLogsDirectoryMode=0750\n";
+  if (!unit.log_folder.empty()) {
+    text += fmt::format("LogsDirectory={}\nLogsDirectoryMode=0750\n", UnitWord(unit.log_folder));
+  }
   if (is_loopback) text += "IPAddressDeny=any\nIPAddressAllow=localhost\n";
   if (unit.revealed_files.empty()) {
     text += "ProtectHome=yes\n";

@@ -18,12 +18,13 @@ struct ServiceUnit {
   std::vector<std::string> arguments;       ///< the executable's; options begin with "--"
   std::vector<ServiceFile> copied_files;    ///< at the start and at a reload, by root
   bool can_reload = false;                  ///< it takes SIGHUP
+  bool has_several = false;                 ///< models, which a reload checks first
   std::string user;                         ///< empty: one that exists while the service runs
   std::vector<std::string> needed_files;    ///< whose file systems are mounted first
   std::vector<std::string> revealed_files;  ///< alone to be seen in folders that are else empty
   std::string host = "127.0.0.1";           ///< that it listens on
   bool calls_out = false;                   ///< it sends to other machines by itself
-  bool has_logs = false;                    ///< in /var/log/quern, which systemd makes
+  std::string log_folder;                   ///< in /var/log, which systemd makes; empty: none
   bool has_low_port = false;                ///< which takes a right of its own
   uint64_t memory_max = 0;                  ///< bytes
   std::chrono::seconds start_timeout{0};

@@ -142,7 +142,8 @@ TEST_F(AuthenticationTest, EachHeaderIsNeededOnceAndInItsForm) {
   request = Signed("must", "m");
   request.headers.erase(kSignatureHeader);
   request.set_header(kSignatureHeader, std::string(64, 'g'));
-  EXPECT_THAT(HeadRefusal(request), HasSubstr("X-Quern-Signature is none, expected 64 hex digits"));
+  EXPECT_THAT(HeadRefusal(request),
+              HasSubstr("X-Quern-Signature is no signature, expected 64 hex digits"));
 }
 
 TEST_F(AuthenticationTest, TheWindowHasTwoEdges) {

@@ -54,7 +54,7 @@ TEST(Quotas, ARateRefillsSteadily) {
   ASSERT_TRUE(refused.refusal);
   EXPECT_EQ(refused.ticket, nullptr);
   EXPECT_EQ(refused.refusal->status, 429);
-  EXPECT_EQ(refused.refusal->message, "more than 6/min requests");
+  EXPECT_EQ(refused.refusal->message, "more requests than 6/min");
   EXPECT_EQ(refused.refusal->retry_after, 10);
   EXPECT_EQ(Headers(refused)["x-ratelimit-reset-requests"], "59.5s");
   EXPECT_FALSE(quotas.Admit("b", {}, At(0.5)).refusal);  // another caller

@@ -62,7 +62,7 @@ TEST_F(ScreeningRules, ErrorsNameFileAndLine) {
   EXPECT_THAT(ErrorOf("a log x\nb deny x"), line(2, "the action 'deny', expected NAME log|block"));
   EXPECT_THAT(ErrorOf("a"), line(1, "the action '', expected NAME log|block PATTERN"));
   EXPECT_THAT(ErrorOf("a log  \n"), line(1, "the rule 'a' has no pattern"));
-  EXPECT_THAT(ErrorOf("\na block ab(c\n"), line(2, "the pattern 'ab(c' is none, at its byte 4"));
+  EXPECT_THAT(ErrorOf("\na block ab(c\n"), line(2, "'ab(c' is no pattern, at its byte 4"));
   EXPECT_THAT(ErrorOf("a block x*"), line(1, "the pattern 'x*' is found in an empty text"));
   EXPECT_THAT(ErrorOf("a log x\na log y"), line(2, "there is another rule 'a'"));
 }

@@ -87,6 +87,16 @@ TEST(InstallService, WritesLogsWhereSystemdMakesAFolder) {
   }
 }
 
+TEST(InstallService, HasAFolderForLogsByTheUnitsName) {
+  const TempDir dir;
+  const std::string log = "/var/log/mill/audit.log";
+  ASSERT_EQ(Install({"-o", dir.File("mill.service"), "--audit-log", log}).exit_code, 0);
+  EXPECT_THAT(testing::ReadFile(dir.File("mill.service")), HasSubstr("LogsDirectory=mill\n"));
+  ExpectError({"-o", dir.File("mill.service"), "--audit-log", "/var/log/quern/audit.log"},
+              "can write to files in /var/log/mill/ alone");
+  ExpectError({"-o", "-", "--audit-log", log}, "can write to files in /var/log/quern/ alone");
+}
+
 TEST(InstallService, HasCertificatesCopied) {
   const TempDir dir;
   const std::string certificate = dir.File("server.crt");
@@ -185,7 +195,7 @@ TEST(InstallService, SeveralModelsShareTheMemory) {
     EXPECT_THAT(unit, HasSubstr("--models-max 1"));
   }
   EXPECT_THAT(Printed({"--models-file", file}), HasSubstr("--models-file " + file));
-  EXPECT_THAT(Printed({"--models-file", file}), HasSubstr("\nExecReload="));
+  EXPECT_THAT(Printed({"--models-file", file}), HasSubstr("    --check\nExecReload="));
   EXPECT_THAT(Install({"--print", "--models-file", file}).err,
               HasSubstr("warning: the service sees " + fs::canonical(file).string() +
                         " as it is at the start"));

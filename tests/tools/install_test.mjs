@@ -22,15 +22,15 @@ test('the program, its manual page, completion and documents are installed, and 
     'share/bash-completion/completions/quern',
     'share/doc/quern/README.md',
     'share/doc/quern/SIGNATURES.md',
-    'share/doc/quern/WORDNET-LICENSE',
     'share/doc/quern/monitoring/README.md',
     'share/doc/quern/monitoring/alerts.yml',
     'share/doc/quern/monitoring/alerts_test.yml',
     'share/doc/quern/monitoring/grafana-dashboard.json',
     'share/doc/quern/monitoring/prometheus.yml',
-    'share/doc/quern/screening/default.rules',
     'share/fish/vendor_completions.d/quern.fish',
     'share/man/man1/quern.1',
+    'share/quern/WORDNET-LICENSE',
+    'share/quern/default.rules',
     'share/zsh/site-functions/_quern',
   ]);
   const quern = join(prefix, 'bin/quern');

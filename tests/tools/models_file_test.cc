@@ -146,7 +146,7 @@ TEST(ModelsFile, ErrorsNameFileAndLine) {
   EXPECT_EQ(ErrorOf(rule + "min-prompt-bytes = -1\n"),
             at(7, "'min-prompt-bytes' must be a whole number"));
   EXPECT_THAT(ErrorOf(rule + "pattern = '('\n"),
-              StartsWith("dir/m.toml, line 7: the pattern '(' is none, at its byte 1"));
+              StartsWith("dir/m.toml, line 7: '(' is no pattern, at its byte 1"));
   EXPECT_EQ(ErrorOf(rule), "no error");
 }
 

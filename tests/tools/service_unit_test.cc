@@ -94,6 +94,18 @@ TEST(UnitText, RootCopiesFilesAtTheStartAndAtAReload) {
                                                 "ExecReload=/bin/sh -c \"kill -HUP $MAINPID\"\n"));
 }
 
+TEST(UnitText, AReloadChecksSeveralModelsBeforeItChangesAnything) {
+  ServiceUnit unit = SomeUnit();
+  unit.copied_files = {{"api-key-file", "/etc/keys"}};
+  unit.can_reload = true;
+  unit.has_several = true;
+  EXPECT_THAT(UnitText(unit).value(), HasSubstr("\nExecReload=:/usr/bin/quern serve \\\n"
+                                                "    --port 8081 \\\n"
+                                                "    --check \\\n"
+                                                "    --api-key-file %t/%N/api-key-file\n"
+                                                "ExecReload=+:/usr/bin/quern service-files"));
+}
+
 TEST(UnitText, AReloadMayHaveNothingToCopy) {
   ServiceUnit unit = SomeUnit();
   unit.can_reload = true;

@@ -3,9 +3,10 @@ include(GNUInstallDirs)
 
 install(TARGETS quern)
 install(FILES README.md server/SIGNATURES.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
-install(DIRECTORY tools/monitoring tools/screening DESTINATION ${CMAKE_INSTALL_DOCDIR})
-# The executable holds the demo model, whose data ask for their notice.
-install(FILES tools/demo_model/WORDNET-LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(DIRECTORY tools/monitoring DESTINATION ${CMAKE_INSTALL_DOCDIR})
+# Not with the documents, which Debian's images for containers leave out: rules that servers read, and the notice that the
+# data of the demo model, which the executable holds, ask for.
+install(FILES tools/screening/default.rules tools/demo_model/WORDNET-LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/quern)
 
 # The program itself writes its manual page and completion. Built for another machine it needs an emulator for that
 # (CMAKE_CROSSCOMPILING_EMULATOR); without one they are left out.

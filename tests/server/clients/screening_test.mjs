@@ -102,7 +102,7 @@ test('SIGHUP has the rules read again, and a bad file leaves the old ones', asyn
   process.kill(server.pid, 'SIGHUP');
   await until(() => linesOf(log).some((line) => /^not reloaded/.test(line.message)), 'the log tells it');
   const told = linesOf(log).find((line) => /^not reloaded/.test(line.message));
-  assert.match(told.error, /rules, line 2: the pattern '\(salt' is none, at its byte 5/);
+  assert.match(told.error, /rules, line 2: '\(salt' is no pattern, at its byte 5/);
   await assertBlocked(await complete('vinegar'), 'sour');
 });
 
