@@ -320,11 +320,9 @@ void RegisterAll() {
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  if (const char* target = std::getenv("QUERN_TARGET")) {
-    if (const auto status = quern::ForceTarget(target); !status) {
-      std::fprintf(stderr, "error: %s\n", status.error().message.c_str());
-      return 1;
-    }
+  if (const auto status = quern::ForceTargetOfEnvironment(); !status) {
+    std::fprintf(stderr, "error: %s\n", status.error().message.c_str());
+    return 1;
   }
   benchmark::AddCustomContext("target", quern::ChosenTarget());
   quern::RegisterAll();

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <set>
-#include <thread>
 
 #include "runtime/thread_team.h"
 
@@ -38,9 +37,8 @@ void Run(benchmark::State& state) {
 }
 
 void RegisterAll() {
-  const auto n_cpus = static_cast<int>(std::thread::hardware_concurrency());
-  std::set<int> counts = {1, std::max(n_cpus, 1)};
-  for (int n = 2; n < n_cpus; n *= 2) counts.insert(n);
+  std::set<int> counts = {AvailableThreads()};
+  for (int n = 1; n < AvailableThreads(); n *= 2) counts.insert(n);
   for (const int n : counts) {
     benchmark::RegisterBenchmark("Barrier", Barrier)->Arg(n)->UseRealTime();
     benchmark::RegisterBenchmark("Run", Run)->Arg(n)->UseRealTime();

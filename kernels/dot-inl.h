@@ -36,7 +36,7 @@ inline constexpr size_t kStepGroups = 8;
 #define QUERN_DOT_SIGNS 0
 #endif
 
-/// The sum over kGroups K groups of w * x per row, for weights up to kMaxWeight (|x| up to 128).
+/// The sum over kGroups K groups of w * x per row, for weights up to kMaxWeight (|x| up to 127).
 /// Add takes the group's number, counted from 0, so that the pairwise form knows where it stands.
 template <int kMaxWeight, size_t kGroups>
 class DotSum {

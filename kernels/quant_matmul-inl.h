@@ -47,7 +47,7 @@ HWY_INLINE VI32 DotStart(const ActivationBlock& x, size_t half) {
   if constexpr (kZero == 0) {
     return hn::Zero(DI32());
   } else {
-    static_assert(128 % kZero == 0);
+    static_assert(kZero > 0 && 128 % kZero == 0);
     VI32 start = Broadcast4(x.start + half);
     if constexpr (kScales == 1) start = hn::Add(start, Broadcast4(x.start + 1));
     return hn::ShiftRight<hwy::FloorLog2(128 / kZero)>(start);  // exact: a multiple of 128

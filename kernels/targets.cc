@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <cstdint>
+#include <cstdlib>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/targets.cc"
@@ -53,6 +54,14 @@ Status ForceTarget(std::string_view name) {
   }
   return Fail(ErrorCode::kInvalidArgument, "no SIMD target '{}' on this machine; there are {}",
               name, fmt::join(SupportedTargets(), ", "));
+}
+
+Status ForceTargetOfEnvironment() {
+  const char* name = std::getenv("QUERN_TARGET");
+  if (name == nullptr || *name == '\0') return {};
+  Status status = ForceTarget(name);
+  if (!status) status.error().message.insert(0, "QUERN_TARGET: ");
+  return status;
 }
 
 void ChooseBestTarget() { hwy::GetChosenTarget().Update(SupportedMask()); }

@@ -20,6 +20,9 @@ std::string ChosenTarget();
 /// Errors: kInvalidArgument with the supported names when `name` is not one of them.
 Status ForceTarget(std::string_view name);
 
+/// ForceTarget with what the environment variable QUERN_TARGET names, if it does.
+Status ForceTargetOfEnvironment();
+
 /// Undoes ForceTarget.
 void ChooseBestTarget();
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 
+#include "gguf/check.h"
 #include "kernels/matmul.h"
 #include "runtime/aligned_buffer.h"
 
@@ -15,9 +16,9 @@ class ActivationRows {
 
   /// From now on rows are written in the form that `w`, of n_cols columns, asks for.
   void AddReader(const WeightMatrix& w) {
+    QUERN_DCHECK(w.n_cols == n_cols_);
     AlignedBuffer<std::byte>& rows = rows_[Index(ActivationKindOf(w.type))];
-    const size_t n_bytes = n_rows_ * stride(w);
-    if (rows.size() < n_bytes) rows = AlignedBuffer<std::byte>(n_bytes);
+    if (rows.size() == 0) rows = AlignedBuffer<std::byte>(n_rows_ * stride(w));
   }
 
   /// Writes the columns [first, first + count) of a row: whole blocks of kActivationBlock, but at

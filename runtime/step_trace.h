@@ -13,12 +13,12 @@ namespace quern {
 /// The parts of a forward pass.
 enum class StepOp : uint8_t {
   kEmbed,
-  kPrepare,  ///< RMSNorm, and rounding activations for the products
+  kPrepare,  ///< RMSNorm, and rounding what it gives for the products
   kAttnQkv,
-  kRope,  ///< and writing K and V to the cache
-  kAttention,
+  kRope,       ///< and writing K and V to the cache
+  kAttention,  ///< and rounding it
   kAttnOutput,
-  kFfnGateUp,  ///< and SwiGLU
+  kFfnGateUp,  ///< and SwiGLU, rounded
   kFfnDown,
   kOutput,
   kWait,    ///< at barriers

@@ -48,16 +48,6 @@ int Fail(std::string message) {
   return kFailure;
 }
 
-/// QUERN_TARGET forces a SIMD target, to compare it with another.
-Status ForceTargetOfEnvironment() {
-  const char* name = std::getenv("QUERN_TARGET");
-  if (name == nullptr) return {};
-  return ForceTarget(name).map_error([](Error error) {
-    error.message = "QUERN_TARGET: " + error.message;
-    return error;
-  });
-}
-
 /// An option that may be given again takes one value at a time: CLI11 would let it swallow the
 /// MODEL that follows, and read "[a,b]" as a list.
 void TakeOneValueAtATime(CLI::App& command) {

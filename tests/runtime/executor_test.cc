@@ -217,10 +217,10 @@ TEST_F(ExecutorTest, ATraceHoldsEveryPartAndChangesNothing) {
   EXPECT_TRUE(SameBits(machine.Run(sequence, std::span(tokens_).first(100), 100),
                        std::span(alone_).first(100 * n_vocab_)));
   machine.executor.SetTrace(nullptr);
+  std::set<StepOp> ops;
+  std::set<int> layers;
   for (int thread = 0; thread < 2; ++thread) {
     const std::span<const StepTrace::Span> spans = trace.spans(thread);
-    std::set<StepOp> ops;
-    std::set<int> layers;
     for (size_t i = 0; i < spans.size(); ++i) {
       ops.insert(spans[i].op);
       layers.insert(spans[i].layer);
@@ -228,10 +228,9 @@ TEST_F(ExecutorTest, ATraceHoldsEveryPartAndChangesNothing) {
         EXPECT_EQ(spans[i].begin, spans[i - 1].end);
       }
     }
-    if (thread > 0) continue;  // a second thread may come late, or never
-    EXPECT_EQ(ops.size(), kStepOps - 1) << "all but sampling, which is not the executor's";
-    EXPECT_EQ(layers.size(), model_->hparams().n_layer + 1U) << "and what belongs to no layer";
   }
+  EXPECT_EQ(ops.size(), kStepOps - 1) << "all but sampling, which is not the executor's";
+  EXPECT_EQ(layers.size(), model_->hparams().n_layer + 1U) << "and what belongs to no layer";
   const size_t n_spans = trace.spans(0).size();
   machine.Run(sequence, std::span(tokens_).subspan(100, 1), 1);
   EXPECT_EQ(trace.spans(0).size(), n_spans) << "no longer recorded";
@@ -303,8 +302,8 @@ TEST_F(ExecutorTest, SharedAndRecomputedPrefixesAgree) {
                        std::span(alone_).subspan(70 * n_vocab_)));
 }
 
-/// Many sequences under random chunks, batches, thread counts, rewinds: each position's logits
-/// stay, and no sequence gets another's.
+/// Many sequences under random chunks, batches, wanted rows, thread counts, rewinds, some of them
+/// with more than one split: each position's logits stay, and no sequence gets another's.
 TEST_F(ExecutorTest, RandomSchedulesDoNotMatter) {
   constexpr size_t kSequences = 5;
   std::vector<std::vector<Token>> tokens;
@@ -320,6 +319,9 @@ TEST_F(ExecutorTest, RandomSchedulesDoNotMatter) {
     Machine machine(model_, 1 + round % 3);
     std::vector<Sequence> sequences;
     for (size_t i = 0; i < kSequences; ++i) sequences.emplace_back(&machine.pool);
+    for (size_t i = 0; i < 2; ++i) {
+      machine.Run(sequences[i], std::span(tokens[i]).first(kSplitTokens - 10), kMaxRows);
+    }
     for (int step = 0; step < 30; ++step) {
       std::vector<BatchPart> parts;
       std::vector<std::span<const float>> wanted;
@@ -335,8 +337,10 @@ TEST_F(ExecutorTest, RandomSchedulesDoNotMatter) {
         ASSERT_TRUE(sequence.Reserve(n));
         room -= n;
         const size_t n_past = sequence.n_past();
-        parts.push_back({&sequence, std::span(tokens[i]).subspan(n_past, n), n});
-        wanted.emplace_back(std::span(expected[i]).subspan(n_past * n_vocab_, n * n_vocab_));
+        const size_t n_logits = random() % 2 == 0 ? n : random() % (n + 1);
+        parts.push_back({&sequence, std::span(tokens[i]).subspan(n_past, n), n_logits});
+        wanted.emplace_back(std::span(expected[i])
+                                .subspan((n_past + n - n_logits) * n_vocab_, n_logits * n_vocab_));
       }
       if (parts.empty()) continue;
       std::span<const float> logits = machine.executor.Forward(parts);

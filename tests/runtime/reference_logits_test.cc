@@ -147,6 +147,18 @@ INSTANTIATE_TEST_SUITE_P(
                       ShapeCase{"WideHeads", 2, 1, 192, false, RopeScaling::kLlama3}),
     [](const auto& test) { return std::string(test.param.name); });
 
+/// Heads that end within groups of rows, and rows that end within blocks of columns.
+TEST(ReferenceLogits, OddWidthsAgreeWithFloat64) {
+  SyntheticModel shapes;
+  shapes.type = GgmlType::kF32;
+  shapes.n_embd = 100;
+  shapes.n_head = 6;
+  shapes.n_head_kv = 3;
+  shapes.head_dim = 20;
+  shapes.n_ff = 172;
+  ExpectCloseToReference(shapes, GgmlType::kF32);
+}
+
 /// The reference itself, against the other reference: an error that both of ours share would show
 /// here.
 TEST(ReferenceForward, AgreesWithLlamaCpp) {
