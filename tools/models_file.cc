@@ -135,6 +135,7 @@ class Parser {
   void Model(const toml::key& name, const toml::table& section) {
     ServedModelOptions options = base_;
     options.id = name.str();
+    options.place = fmt::format("{}, line {}", path_, name.source().begin.line);
     options.preload = false;
     for (const auto& [key, node] : InOrder(section)) {
       const std::string word = WithDashes(key->str());

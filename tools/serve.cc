@@ -125,7 +125,7 @@ class Serving {
         planned.push_back(*std::move(plan));
       } else if (options_.models_folder.empty()) {
         if (!several) return Propagate(plan);
-        return Fail(plan.error().code, "{}: the model {}: {}", options_.models_file, model.id,
+        return Fail(plan.error().code, "{}: the model {}: {}", model.place, model.id,
                     plan.error().message);
       } else {  // what else lies in a folder keeps nobody from the rest
         log_.Write(LogLevel::kWarning, "model left out",

@@ -23,7 +23,8 @@ namespace quern {
 
 struct ServedModelOptions {
   ModelArgument model;
-  std::string id;  ///< empty: the model's own name, else its file's
+  std::string id;     ///< empty: the model's own name, else its file's
+  std::string place;  ///< file and line of what asks for it, for errors; empty: the command line
   std::vector<std::string> aliases;
   bool preload = true;  ///< loaded from the start, and never unloaded for another
   EngineOptions engine;

@@ -202,7 +202,7 @@ TEST(InstallService, SeveralModelsShareTheMemory) {
   EXPECT_THAT(Printed({"--models-file", file, "--models-memory", "3GB"}),
               HasSubstr("\nMemoryMax=4697620480\n"));
   testing::WriteFile(file, "[models.a]\npath = 'c.gguf'\n");
-  ExpectError({"--models-file", file}, "the model a: ");
+  ExpectError({"--models-file", file}, ", line 1: the model a: ");
   ExpectError({"--models-file", file, "--model", "a.gguf"}, "--models-file");
 }
 

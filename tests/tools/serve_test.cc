@@ -65,7 +65,7 @@ TEST(Serve, ACheckSaysWhetherItCouldServe) {
   const std::vector<std::string> check = {"serve", "--check",     "--models-file",
                                           models,  "--audit-log", dir.File("no/log")};
   std::ofstream(models) << "[models.mill]\npath = 'mill.gguf'\n";
-  ExpectError(RunCommand(check), "models.toml: the model mill: ");
+  ExpectError(RunCommand(check), "models.toml, line 1: the model mill: ");
   testing::WriteFile(dir.File("mill.gguf"), {reinterpret_cast<const char*>(DemoModelBytes().data()),
                                              DemoModelBytes().size()});
   EXPECT_EQ(RunCommand(check).out, "mill can be served\n");
