@@ -149,18 +149,19 @@ struct Executor::Impl {
   void Layer(Worker& worker, size_t index);
   void FinishHeads(Worker& worker, size_t layer, size_t of_qkv, size_t first, size_t last);
   void Attend(Worker& worker, size_t layer);
-  void AttendTile(Worker& worker, const AttentionArgs& args, const AttentionTile& tile,
-                  size_t head_kv);
-  bool AttendOneSplit(Worker& worker, const AttentionArgs& args, size_t tile_index, size_t head_kv,
-                      size_t split);
+  const float* AttendTile(Worker& worker, const AttentionArgs& args) const;
+  const float* AttendOneSplit(const AttentionArgs& args, size_t tile_index, size_t head_kv,
+                              size_t split);
+  void MergeStates(size_t n_queries, const float* next, float* states) const;
   void KeepWanted(const Worker& worker);
   void Output(Worker& worker);
 
   bool IsLast(size_t layer) const { return layer + 1 == hp.n_layer; }
   const float* NormBefore(size_t layer) const;
+  float FactorOf(size_t row) const;
   AttentionArgs ArgsOf(size_t layer, const AttentionTile& tile, size_t head_kv) const;
   void PrepareNormed(Worker& worker, const float* norm, size_t row, size_t first, size_t count);
-  void ComputeFactors(Worker& worker, size_t n_rows);
+  void ComputeFactors(Worker& worker, size_t n_rows) const;
   template <typename After>
   void Multiply(Worker& worker, StepOp op, const ActivationRows& input, const float* factors,
                 size_t n_rows, std::initializer_list<Product> products, const After& after);
@@ -200,7 +201,8 @@ struct Executor::Impl {
   size_t n_logits = 0;         ///< how many wanted ones are of the first kind
   size_t most_splits = 1;
   bool split_attention = false;
-  AlignedBuffer<float> split_states;  ///< [rows][n_head][most_splits][state_floats]
+  /// [tile][n_head_kv][most_splits][queries of the tile and KV head][state_floats]
+  AlignedBuffer<float> split_states;
   AlignedBuffer<float> logits;
   AlignedBuffer<float> hidden;
 
@@ -425,10 +427,14 @@ void Executor::Impl::Attend(Worker& worker, size_t layer) {
     // A part's wanted tokens are its last.
     if (IsLast(layer) && places[tile.row + tile.n_tokens - 1] == kUnwanted) return;
     const AttentionArgs args = ArgsOf(layer, tile, head_kv);
-    if (!split_attention) {
-      AttendTile(worker, args, tile, head_kv);
-    } else if (!AttendOneSplit(worker, args, tile_index, head_kv, split)) {
-      return;
+    const float* states = split_attention ? AttendOneSplit(args, tile_index, head_kv, split)
+                                          : AttendTile(worker, args);
+    if (states == nullptr) return;
+    for (size_t query = 0; query < tile.n_tokens * group; ++query) {
+      const size_t row = tile.row + query / group;
+      const size_t head = head_kv * group + query % group;
+      FinishAttention(hp.head_dim, states + query * state_floats,
+                      attn.data() + row * q_width + head * hp.head_dim);
     }
     if (!tiles_done.Add(tile_index, 1, hp.n_head_kv)) return;
     for (size_t row = tile.row; row < tile.row + tile.n_tokens; ++row) {
@@ -438,55 +444,40 @@ void Executor::Impl::Attend(Worker& worker, size_t layer) {
   });
 }
 
-/// All splits of one tile and KV head, one after the other.
-void Executor::Impl::AttendTile(Worker& worker, const AttentionArgs& args,
-                                const AttentionTile& tile, size_t head_kv) {
-  const size_t n_queries = tile.n_tokens * group;
+/// All splits of one tile and KV head, one after the other: the states of its queries.
+const float* Executor::Impl::AttendTile(Worker& worker, const AttentionArgs& args) const {
   float* states = worker.own.states.data();
   float* next = worker.own.next.data();
   AttendSplit(args, 0, states);
-  for (size_t split = 1; split < SplitsAt(tile.position + tile.n_tokens - 1); ++split) {
+  for (size_t split = 1; split < SplitsAt(args.first_position + args.n_tokens - 1); ++split) {
     AttendSplit(args, split, next);
-    for (size_t i = 0; i < n_queries; ++i) {
-      MergeAttention(hp.head_dim, next + i * state_floats, states + i * state_floats);
-    }
+    MergeStates(args.n_tokens * args.n_heads, next, states);
   }
-  for (size_t i = 0; i < n_queries; ++i) {
-    const size_t row = tile.row + i / group;
-    const size_t head = head_kv * group + i % group;
-    FinishAttention(hp.head_dim, states + i * state_floats,
-                    attn.data() + row * q_width + head * hp.head_dim);
-  }
+  return states;
 }
 
-/// One split of a tile and KV head. True for whoever does the last, and has merged all in order.
-bool Executor::Impl::AttendOneSplit(Worker& worker, const AttentionArgs& args, size_t tile_index,
-                                    size_t head_kv, size_t split) {
-  const AttentionTile& tile = tiles[tile_index];
-  const size_t n_splits = SplitsAt(tile.position + tile.n_tokens - 1);
-  if (split >= n_splits) return false;
-  float* states = worker.own.states.data();
-  AttendSplit(args, split, states);
-  const size_t n_queries = tile.n_tokens * group;
-  const auto row_of = [&](size_t query) { return tile.row + query / group; };
-  const auto head_of = [&](size_t query) { return head_kv * group + query % group; };
-  const auto state_of = [&](size_t query, size_t of_split) {
-    return split_states.data() +
-           ((row_of(query) * hp.n_head + head_of(query)) * most_splits + of_split) * state_floats;
-  };
-  for (size_t query = 0; query < n_queries; ++query) {
-    std::copy_n(states + query * state_floats, state_floats, state_of(query, split));
+/// One split of a tile and KV head. Whoever does the last merges all in order and gets the states
+/// of its queries, others null.
+const float* Executor::Impl::AttendOneSplit(const AttentionArgs& args, size_t tile_index,
+                                            size_t head_kv, size_t split) {
+  const size_t n_splits = SplitsAt(args.first_position + args.n_tokens - 1);
+  if (split >= n_splits) return nullptr;
+  const size_t n_queries = args.n_tokens * args.n_heads;
+  const size_t split_floats = n_queries * state_floats;
+  float* states = split_states.data() + (tiles[tile_index].row * hp.n_head + head_kv * n_queries) *
+                                            most_splits * state_floats;
+  AttendSplit(args, split, states + split * split_floats);
+  if (!splits_done.Add(tile_index * hp.n_head_kv + head_kv, 1, n_splits)) return nullptr;
+  for (size_t next = 1; next < n_splits; ++next) {
+    MergeStates(n_queries, states + next * split_floats, states);
   }
-  if (!splits_done.Add(tile_index * hp.n_head_kv + head_kv, 1, n_splits)) return false;
-  for (size_t query = 0; query < n_queries; ++query) {
-    float* state = state_of(query, 0);
-    for (size_t next = 1; next < n_splits; ++next) {
-      MergeAttention(hp.head_dim, state_of(query, next), state);
-    }
-    FinishAttention(hp.head_dim, state,
-                    attn.data() + row_of(query) * q_width + head_of(query) * hp.head_dim);
+  return states;
+}
+
+void Executor::Impl::MergeStates(size_t n_queries, const float* next, float* states) const {
+  for (size_t i = 0; i < n_queries; ++i) {
+    MergeAttention(hp.head_dim, next + i * state_floats, states + i * state_floats);
   }
-  return true;
 }
 
 /// Moves the wanted rows of x to the front, in order.
@@ -505,8 +496,7 @@ void Executor::Impl::Output(Worker& worker) {
   const auto [begin, end] = worker.member.Share(wanted.size() - n_logits);
   for (size_t i = begin; i < end; ++i) {
     const size_t row = n_logits + i;
-    Weigh(x.data() + row * hp.n_embd, model->output_norm().data(),
-          RmsFactor(squares.data() + row * n_square_blocks, hp.n_embd, hp.rms_eps), hp.n_embd,
+    Weigh(x.data() + row * hp.n_embd, model->output_norm().data(), FactorOf(row), hp.n_embd,
           hidden.data() + i * hp.n_embd);
   }
   if (n_logits == 0) return;
@@ -526,13 +516,14 @@ void Executor::Impl::PrepareNormed(Worker& worker, const float* norm, size_t row
 }
 
 /// Each thread does so for itself: a row of 4096 columns takes 30 ns.
-void Executor::Impl::ComputeFactors(Worker& worker, size_t n_rows) {
+void Executor::Impl::ComputeFactors(Worker& worker, size_t n_rows) const {
   if (worker.member.is_late()) return;
   worker.Enter(StepOp::kPrepare);
-  for (size_t row = 0; row < n_rows; ++row) {
-    worker.own.factors.data()[row] =
-        RmsFactor(squares.data() + row * n_square_blocks, hp.n_embd, hp.rms_eps);
-  }
+  for (size_t row = 0; row < n_rows; ++row) worker.own.factors.data()[row] = FactorOf(row);
+}
+
+float Executor::Impl::FactorOf(size_t row) const {
+  return RmsFactor(squares.data() + row * n_square_blocks, hp.n_embd, hp.rms_eps);
 }
 
 /// All products of one input, shared out over the row groups of all their matrices together.
