@@ -213,8 +213,7 @@ Result<ServedModels> SeveralModels(const InstallOptions& options) {
     Result<PlannedModel> planned = PlanModel(model, most, context);
     if (!planned) {
       if (!is_file) continue;  // as quern serve leaves it out
-      return Fail(planned.error().code, "{}: the model {}: {}", model.place, model.id,
-                  planned.error().message);
+      return Propagate(planned);
     }
     const ModelInfo& info = planned->served.info;
     Result<std::string> path = AbsolutePath(info.path);

@@ -83,8 +83,10 @@ class Parser {
  private:
   void Fail(const toml::source_region& where, const std::string& what) {
     if (error_) return;
-    error_ = Error{ErrorCode::kInvalidArgument,
-                   fmt::format("{}, line {}: {}", path_, where.begin.line, what)};
+    error_ = Error{ErrorCode::kInvalidArgument, fmt::format("{}: {}", PlaceOf(where), what)};
+  }
+  std::string PlaceOf(const toml::source_region& where) const {
+    return fmt::format("{}, line {}", path_, where.begin.line);
   }
   void FailKey(const toml::key& key, std::string_view expected) {
     Fail(key.source(), fmt::format("{} must be {}", Quoted(key.str()), expected));
@@ -135,7 +137,7 @@ class Parser {
   void Model(const toml::key& name, const toml::table& section) {
     ServedModelOptions options = base_;
     options.id = name.str();
-    options.place = fmt::format("{}, line {}", path_, name.source().begin.line);
+    options.place = PlaceOf(name.source());
     options.preload = false;
     for (const auto& [key, node] : InOrder(section)) {
       const std::string word = WithDashes(key->str());

@@ -124,9 +124,7 @@ class Serving {
       if (plan) {
         planned.push_back(*std::move(plan));
       } else if (options_.models_folder.empty()) {
-        if (!several) return Propagate(plan);
-        return Fail(plan.error().code, "{}: the model {}: {}", model.place, model.id,
-                    plan.error().message);
+        return Propagate(plan);
       } else {  // what else lies in a folder keeps nobody from the rest
         log_.Write(LogLevel::kWarning, "model left out",
                    {{"model", model.id}, {"error", plan.error().message}});

@@ -105,8 +105,10 @@ void ServedModelOptions::AddTo(CLI::App* command) {
       ->capture_default_str();
 }
 
-Result<PlannedModel> PlanModel(const ServedModelOptions& options, uint64_t available,
-                               const LoadContext& context) {
+namespace {
+
+Result<PlannedModel> Plan(const ServedModelOptions& options, uint64_t available,
+                          const LoadContext& context) {
   Result<GgufFile> file = options.model.Open();
   if (!file) return Propagate(file);
   Result<HParams> hparams = HParams::Load(*file);
@@ -162,6 +164,16 @@ Result<PlannedModel> PlanModel(const ServedModelOptions& options, uint64_t avail
         context.budget);
   };
   return planned;
+}
+
+}  // namespace
+
+Result<PlannedModel> PlanModel(const ServedModelOptions& options, uint64_t available,
+                               const LoadContext& context) {
+  Result<PlannedModel> planned = Plan(options, available, context);
+  if (planned || options.place.empty()) return planned;
+  return Fail(planned.error().code, "{}: the model {}: {}", options.place, options.id,
+              planned.error().message);
 }
 
 }  // namespace quern

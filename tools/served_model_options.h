@@ -64,7 +64,8 @@ struct PlannedModel {
 };
 
 /// Reads the model's file and fits its context and cache to it and to `available` bytes of memory.
-/// Its loading keeps `context`. Errors: those of the files and options, and of PlanMemory.
+/// Its loading keeps `context`. Errors: those of the files and options, and of PlanMemory, with the
+/// model's place.
 Result<PlannedModel> PlanModel(const ServedModelOptions& options, uint64_t available,
                                const LoadContext& context);
 

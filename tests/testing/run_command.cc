@@ -1,5 +1,6 @@
 #include "tests/testing/run_command.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdio>
@@ -26,6 +27,12 @@ Outcome RunCommand(std::vector<std::string> arguments, const std::string& input)
   const int exit_code = commands.Run(static_cast<int>(argv.size()), argv.data());
   return {exit_code, ::testing::internal::GetCapturedStdout(),
           ::testing::internal::GetCapturedStderr()};
+}
+
+void ExpectError(const Outcome& outcome, const std::string& message) {
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.err, ::testing::HasSubstr(message));
+  EXPECT_EQ(outcome.out, "");
 }
 
 }  // namespace quern::testing

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <cstdlib>
 #include <functional>
 #include <iostream>
 #include <memory>
@@ -16,6 +15,7 @@
 #include <vector>
 
 #include "kernels/targets.h"
+#include "tests/testing/variable.h"
 
 namespace quern {
 namespace {
@@ -58,18 +58,19 @@ TEST(Commands, TheEnvironmentForcesATarget) {
     };
   };
   std::string target;
-  setenv("QUERN_TARGET", SupportedTargets().back().c_str(), 1);
-  EXPECT_EQ(RunEcho({"echo", "--number", "7"}, chosen(&target)), 0);
+  {
+    const testing::Variable known("QUERN_TARGET", SupportedTargets().back());
+    EXPECT_EQ(RunEcho({"echo", "--number", "7"}, chosen(&target)), 0);
+  }
   EXPECT_EQ(target, SupportedTargets().back());
   ChooseBestTarget();
 
   target.clear();
-  setenv("QUERN_TARGET", "MMX", 1);
+  const testing::Variable unknown("QUERN_TARGET", "MMX");
   CaptureStderr();
   EXPECT_EQ(RunEcho({"echo", "--number", "7"}, chosen(&target)), 1);
   EXPECT_THAT(GetCapturedStderr(), HasSubstr("error: QUERN_TARGET: no SIMD target 'MMX'"));
   EXPECT_EQ(target, "");
-  unsetenv("QUERN_TARGET");
 }
 
 TEST(Commands, LostOutputIsAnError) {

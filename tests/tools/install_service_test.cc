@@ -51,10 +51,7 @@ std::string Printed(std::vector<std::string> arguments) {
 
 void ExpectError(std::vector<std::string> arguments, const std::string& message) {
   arguments.emplace_back("--print");
-  const Outcome outcome = Install(std::move(arguments));
-  EXPECT_EQ(outcome.exit_code, 1);
-  EXPECT_THAT(outcome.err, HasSubstr(message));
-  EXPECT_EQ(outcome.out, "");
+  testing::ExpectError(Install(std::move(arguments)), message);
 }
 
 TEST(InstallService, WritesAUnitAndSaysWhatIsNext) {

@@ -13,18 +13,13 @@
 namespace quern {
 namespace {
 
-using ::testing::HasSubstr;
-using testing::Outcome;
 using testing::RunCommand;
 using ::testing::StartsWith;
 using testing::TempDir;
 using testing::Variable;
 
 void ExpectError(const std::vector<std::string>& arguments, const std::string& message) {
-  const Outcome outcome = RunCommand(arguments);
-  EXPECT_EQ(outcome.exit_code, 1);
-  EXPECT_THAT(outcome.err, HasSubstr(message));
-  EXPECT_EQ(outcome.out, "");
+  testing::ExpectError(RunCommand(arguments), message);
 }
 
 TEST(Key, LimitsAreChecked) {

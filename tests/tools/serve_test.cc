@@ -17,15 +17,9 @@ namespace quern {
 namespace {
 
 using ::testing::EndsWith;
-using ::testing::HasSubstr;
-using testing::Outcome;
+using testing::ExpectError;
 using testing::RunCommand;
 using testing::Variable;
-
-void ExpectError(const Outcome& outcome, const std::string& message) {
-  EXPECT_NE(outcome.exit_code, 0);
-  EXPECT_THAT(outcome.err, HasSubstr(message));
-}
 
 TEST(Serve, APublicAddressNeedsAKey) {
   ExpectError(RunCommand({"serve", "--host", "0.0.0.0"}),
