@@ -9,6 +9,7 @@
 
 #include "gguf/printable.h"
 #include "server/base64.h"
+#include "server/line_file.h"
 #include "server/operator_name.h"
 #include "server/request_signature.h"
 
@@ -37,17 +38,6 @@ Status CheckName(std::string_view name) {
   return Fail(ErrorCode::kInvalidArgument,
               "{} is no name of a key, expected 1 to {} letters, digits, '.', '_' and '-'",
               Quoted(name), kMaxOperatorNameBytes);
-}
-
-std::vector<std::string_view> Words(std::string_view line) {
-  constexpr std::string_view kBlanks = " \t\r";
-  std::vector<std::string_view> words;
-  for (size_t begin = line.find_first_not_of(kBlanks); begin != std::string_view::npos;) {
-    const size_t end = std::min(line.find_first_of(kBlanks, begin), line.size());
-    words.push_back(line.substr(begin, end - begin));
-    begin = line.find_first_not_of(kBlanks, end);
-  }
-  return words;
 }
 
 Status ParseLimit(std::string_view word, KeyLimits* limits) {
@@ -124,7 +114,7 @@ std::string ApiKey::NewSecret() {
 }
 
 Result<ApiKey> ApiKey::Parse(std::string_view line) {
-  const std::vector<std::string_view> words = Words(line);
+  const std::vector<std::string_view> words = WordsOf(line);
   ApiKey key;
   std::string_view digest = words.size() < 2 ? "" : words[1];
   const bool known = digest.substr(0, kScheme.size()) == kScheme;

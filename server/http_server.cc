@@ -11,6 +11,7 @@
 #include <string>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "server/access_control.h"
 #include "server/authentication.h"
@@ -24,6 +25,7 @@
 #include "server/parse_json.h"
 #include "server/quotas.h"
 #include "server/request_id.h"
+#include "server/usage_file.h"
 
 namespace quern {
 namespace {
@@ -124,7 +126,8 @@ struct HttpServer::Impl {
   } audit_loss;
   Authentication authentication;
   Quotas quotas;
-  std::unique_ptr<TlsServer> tls;  ///< from Bind on, where it is spoken
+  std::unique_ptr<UsageFile> usage_file;  ///< from Bind on, where it is kept
+  std::unique_ptr<TlsServer> tls;         ///< from Bind on, where it is spoken
   GuardedServer server;
   std::unordered_map<std::string, const char*> allowed_methods;  ///< of each path
   mutable std::mutex mutex;
@@ -156,6 +159,11 @@ Status HttpServer::Impl::Prepare() {
   if (!guard) return Propagate(guard);
   Result<std::shared_ptr<const Screening>> rules = ReadScreening();
   if (!rules) return Propagate(rules);
+  if (!options.usage_file.empty()) {
+    Result<std::vector<DayTokens>> counted = ReadUsageFile(options.usage_file);
+    if (!counted) return Propagate(counted);
+    quotas.Restore(*counted);
+  }
   if (options.tls) {
     Result<std::unique_ptr<TlsServer>> made = TlsServer::Create(*options.tls);
     if (!made) return Propagate(made);
@@ -175,7 +183,13 @@ Status HttpServer::Check(const HttpServerOptions& options) {
 
 Result<int> HttpServer::Bind() {
   if (Status status = impl_->Prepare(); !status) return Propagate(status);
-  return impl_->server.Bind(impl_->options.host, impl_->options.port);
+  Result<int> port = impl_->server.Bind(impl_->options.host, impl_->options.port);
+  if (const std::string& path = impl_->options.usage_file; port && !path.empty()) {
+    Result<std::unique_ptr<UsageFile>> file = UsageFile::Open(path, &impl_->quotas, impl_->log);
+    if (!file) return Propagate(file);
+    impl_->usage_file = *std::move(file);
+  }
+  return port;
 }
 
 bool HttpServer::CanReload() const { return impl_->options.can_reload(); }

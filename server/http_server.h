@@ -26,6 +26,7 @@ struct HttpServerOptions {
   int port = 8080;                             ///< 0: any free one
   std::vector<std::string> api_keys;           ///< no keys here and there: none is asked for
   std::string api_key_file;                    ///< as ReadKeyFile has it; empty: none
+  std::string usage_file;                      ///< as ReadUsageFile has it; empty: none
   std::string screening_file;                  ///< as Screening::Read has it; empty: none
   std::optional<RequestRate> rate_limit;       ///< of keys that have none, and of addresses without
   bool insecure = false;                       ///< others may reach it without a key
@@ -54,7 +55,8 @@ class HttpServer {
 
   /// Takes the address and gives its port. Errors: kIo naming it; kInvalidArgument for an address
   /// that others can reach without a key, for a key that no client can send, and for an origin that
-  /// is none; those of ReadKeyFile, Screening::Read and TlsServer::Create.
+  /// is none; those of ReadKeyFile, Screening::Read,
+  /// ReadUsageFile, UsageFile::Open and TlsServer::Create.
   Result<int> Bind();
   /// As its options have it.
   bool CanReload() const;

@@ -8,53 +8,41 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <string_view>
 #include <utility>
 
 #include "gguf/printable.h"
+#include "server/line_file.h"
 
 namespace quern {
 namespace {
 
-constexpr const char* kBlanks = " \t\r";
+bool HasKey(const std::vector<ApiKey>& keys, std::string_view name) {
+  return std::any_of(keys.begin(), keys.end(),
+                     [&](const ApiKey& key) { return key.name() == name; });
+}
 
-Result<std::vector<ApiKey>> ReadKeys(std::ifstream& file, const std::string& path) {
+Result<std::vector<ApiKey>> ReadKeys(const std::string& path) {
   std::vector<ApiKey> keys;
-  std::string line;
-  for (size_t number = 1; std::getline(file, line); ++number) {
-    const size_t begin = line.find_first_not_of(kBlanks);
-    if (begin == std::string::npos || line[begin] == '#') continue;
-    const std::string text = line.substr(begin, line.find_last_not_of(kBlanks) - begin + 1);
-    const bool is_plain = text.find_first_of(kBlanks) == std::string::npos;
-    Result<ApiKey> key =
-        is_plain ? ApiKey::Create(fmt::format("line-{}", number), text, {}, Signing::kOptional)
-                 : ApiKey::Parse(text);
-    if (!key) {
-      return Fail(key.error().code, "{}, line {}: {}", path, number, key.error().message);
-    }
-    const bool taken = std::any_of(
-        keys.begin(), keys.end(), [&](const ApiKey& other) { return other.name() == key->name(); });
-    if (taken) {
-      return Fail(ErrorCode::kInvalidArgument, "{}, line {}: there is another key {}", path, number,
-                  Quoted(key->name()));
+  const auto take = [&keys](std::string_view line, size_t number) -> Status {
+    Result<ApiKey> key = WordsOf(line).size() == 1 ? ApiKey::Create(fmt::format("line-{}", number),
+                                                                    line, {}, Signing::kOptional)
+                                                   : ApiKey::Parse(line);
+    if (!key) return Propagate(key);
+    if (HasKey(keys, key->name())) {
+      return Fail(ErrorCode::kInvalidArgument, "there is another key {}", Quoted(key->name()));
     }
     keys.push_back(*std::move(key));
-  }
-  if (file.bad() || !file.eof()) {
-    return Fail(ErrorCode::kIo, "cannot read the API key file {}: {}", Quoted(path),
-                std::strerror(errno));
-  }
+    return {};
+  };
+  if (Status status = ReadLines(path, "API key file", take); !status) return Propagate(status);
   return keys;
 }
 
 }  // namespace
 
 Result<std::vector<ApiKey>> ReadKeyFile(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) {
-    return Fail(ErrorCode::kNotFound, "cannot open the API key file {}: {}", Quoted(path),
-                std::strerror(errno));
-  }
-  Result<std::vector<ApiKey>> keys = ReadKeys(file, path);
+  Result<std::vector<ApiKey>> keys = ReadKeys(path);
   if (keys && keys->empty()) {
     return Fail(ErrorCode::kInvalidArgument, "{} has no API key, expected one a line", path);
   }
@@ -64,14 +52,11 @@ Result<std::vector<ApiKey>> ReadKeyFile(const std::string& path) {
 Status AppendToKeyFile(const std::string& path, const ApiKey& key) {
   bool ends_line = true;
   if (std::ifstream file(path); file) {
-    Result<std::vector<ApiKey>> keys = ReadKeys(file, path);
+    Result<std::vector<ApiKey>> keys = ReadKeys(path);
     if (!keys) return Propagate(keys);
-    const bool taken = std::any_of(keys->begin(), keys->end(),
-                                   [&](const ApiKey& other) { return other.name() == key.name(); });
-    if (taken) {
+    if (HasKey(*keys, key.name())) {
       return Fail(ErrorCode::kInvalidArgument, "{} has a key {} already", path, Quoted(key.name()));
     }
-    file.clear();
     file.seekg(-1, std::ios::end);
     ends_line = file.get() == '\n' || !file;
   }

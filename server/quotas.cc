@@ -104,6 +104,28 @@ Quotas::Decision Quotas::Admit(const std::string& caller, const KeyLimits& limit
   return decision;
 }
 
+std::vector<DayTokens> Quotas::TokensOfDay(Time now) {
+  const sys_days today = floor<days>(now.utc);
+  std::vector<DayTokens> counted;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [caller, usage] : usages_) {
+      if (usage.day == today && usage.tokens > 0) counted.push_back({today, caller, usage.tokens});
+    }
+  }
+  std::sort(counted.begin(), counted.end(),
+            [](const DayTokens& a, const DayTokens& b) { return a.caller < b.caller; });
+  return counted;
+}
+
+void Quotas::Restore(const std::vector<DayTokens>& counted, Time now) {
+  const sys_days today = floor<days>(now.utc);
+  const std::lock_guard lock(mutex_);
+  for (const DayTokens& spent : counted) {
+    if (spent.day == today) Find(spent.caller, std::nullopt, now).tokens = spent.tokens;
+  }
+}
+
 void Quotas::Spend(const std::string& caller, uint64_t tokens, Time now) {
   const std::lock_guard lock(mutex_);
   const auto found = usages_.find(caller);

@@ -17,7 +17,14 @@
 
 namespace quern {
 
-/// Thread-safe. Nothing outlasts the process: a restart begins the day anew.
+/// What a caller has spent in a day of UTC.
+struct DayTokens {
+  std::chrono::sys_days day;
+  std::string caller;
+  uint64_t tokens = 0;
+};
+
+/// Thread-safe.
 class Quotas {
  public:
   struct Time {
@@ -57,6 +64,12 @@ class Quotas {
   /// Takes one request from the caller's rate, which refills steadily, unless another limit refuses
   /// it. A request that is let in is answered to its end, whatever tokens that takes.
   Decision Admit(const std::string& caller, const KeyLimits& limits, Time now = Time::Now());
+
+  /// Of whoever has spent any today, by name: all that a next process needs to know.
+  std::vector<DayTokens> TokensOfDay(Time now = Time::Now());
+  /// Goes on from what an earlier process counted; other days than today's are passed over. Before
+  /// the first Admit.
+  void Restore(const std::vector<DayTokens>& counted, Time now = Time::Now());
 
  private:
   struct Usage {

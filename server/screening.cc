@@ -1,27 +1,20 @@
 #include "server/screening.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
 
 #include "gguf/printable.h"
+#include "server/line_file.h"
 #include "server/operator_name.h"
 
 namespace quern {
 namespace {
 
-constexpr std::string_view kBlanks = " \t\r";
-
-std::string_view Trimmed(std::string_view text) {
-  const size_t begin = std::min(text.find_first_not_of(kBlanks), text.size());
-  return text.substr(begin, text.find_last_not_of(kBlanks) + 1 - begin);
-}
-
 /// Takes the first word off `line`, with the blanks behind it.
 std::string_view TakeWord(std::string_view* line) {
+  constexpr std::string_view kBlanks = " \t";
   const std::string_view word = line->substr(0, line->find_first_of(kBlanks));
-  *line = Trimmed(line->substr(word.size()));
+  line->remove_prefix(word.size());
+  line->remove_prefix(std::min(line->find_first_not_of(kBlanks), line->size()));
   return word;
 }
 
@@ -56,35 +49,24 @@ Result<Screening::Rule> Screening::ParseRule(std::string_view line) {
 }
 
 Result<Screening> Screening::Read(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) {
-    return Fail(ErrorCode::kNotFound, "cannot open the file of screening rules {}: {}",
-                Quoted(path), std::strerror(errno));
-  }
   std::vector<Rule> rules;
-  std::string line;
-  for (size_t number = 1; std::getline(file, line); ++number) {
-    const std::string_view text = Trimmed(line);
-    if (text.empty() || text.front() == '#') continue;
-    Result<Rule> rule = ParseRule(text);
-    if (!rule) {
-      return Fail(rule.error().code, "{}, line {}: {}", path, number, rule.error().message);
-    }
+  const auto take = [&rules](std::string_view line, size_t /*number*/) -> Status {
+    Result<Rule> rule = ParseRule(line);
+    if (!rule) return Propagate(rule);
     const bool taken = std::any_of(rules.begin(), rules.end(),
                                    [&](const Rule& other) { return other.name == rule->name; });
     if (taken) {
-      return Fail(ErrorCode::kInvalidArgument, "{}, line {}: there is another rule {}", path,
-                  number, Quoted(rule->name));
+      return Fail(ErrorCode::kInvalidArgument, "there is another rule {}", Quoted(rule->name));
     }
     if (rules.size() == kMostRules) {
-      return Fail(ErrorCode::kInvalidArgument,
-                  "{}, line {}: there are {} rules before it, the most", path, number, kMostRules);
+      return Fail(ErrorCode::kInvalidArgument, "there are {} rules before it, the most",
+                  kMostRules);
     }
     rules.push_back(*std::move(rule));
-  }
-  if (file.bad() || !file.eof()) {
-    return Fail(ErrorCode::kIo, "cannot read the file of screening rules {}: {}", Quoted(path),
-                std::strerror(errno));
+    return {};
+  };
+  if (Status status = ReadLines(path, "file of screening rules", take); !status) {
+    return Propagate(status);
   }
   if (rules.empty()) {
     return Fail(ErrorCode::kInvalidArgument,

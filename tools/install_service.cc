@@ -34,9 +34,18 @@ namespace fs = std::filesystem;
 constexpr const char* kUnitFolder = "/etc/systemd/system";
 constexpr const char* kUnitName = "quern.service";
 
-/// Of the one folder that the service can write to, by its name.
-constexpr const char* kLogFolders = "/var/log/";
-constexpr std::array<const char*, 2> kLogOptions = {"--audit-log", "--log-file"};
+/// Files that the service writes, each in a folder of the service's name.
+struct WrittenFile {
+  const char* option;
+  const char* folders;
+  std::string ServiceUnit::*folder;
+};
+constexpr const char* kStateFolders = "/var/lib/";
+constexpr const char* kUsageOption = "--usage-file";
+constexpr std::array<WrittenFile, 3> kWrittenFiles = {
+    {{"--audit-log", "/var/log/", &ServiceUnit::log_folder},
+     {"--log-file", "/var/log/", &ServiceUnit::log_folder},
+     {kUsageOption, kStateFolders, &ServiceUnit::state_folder}}};
 
 /// Beside the model's estimate there are connections with what they send, the templates' process,
 /// and the heap's losses.
@@ -80,7 +89,7 @@ A file that the server would refuse changes nothing: the reload fails, and the l
 fault is. A template of one model is read at the start alone.
 
 Logs must be in /var/log/quern, or in the folder there that has the name of another unit (--output).
-For logrotate, in /etc/logrotate.d/quern:
+The tokens that keys have used today are kept in /var/lib/quern/usage. For logrotate, in /etc/logrotate.d/quern:
 
   /var/log/quern/*.log {
     weekly
@@ -140,14 +149,14 @@ Status CheckOptions(const InstallOptions& options) {
                 "--hf-repo is not for a service, which has no folder for models: give the file, "
                 "which `quern pull` prints");
   }
-  const std::string log_folder = kLogFolders + options.service_name() + "/";
-  for (const char* name : kLogOptions) {
-    const CLI::Option* log = options.Given(name);
-    if (log != nullptr && (!log->results().front().starts_with(log_folder) ||
-                           log->results().front().find("/..") != std::string::npos)) {
+  for (const WrittenFile& file : kWrittenFiles) {
+    const std::string folder = file.folders + options.service_name() + "/";
+    const CLI::Option* given = options.Given(file.option);
+    if (given != nullptr && (!given->results().front().starts_with(folder) ||
+                             given->results().front().find("/..") != std::string::npos)) {
       return Fail(ErrorCode::kInvalidArgument,
-                  "{} is {}: the service can write to files in {} alone", name,
-                  log->results().front(), log_folder);
+                  "{} is {}: the service can write it to a file in {} alone", file.option,
+                  given->results().front(), folder);
     }
   }
   return {};
@@ -294,10 +303,15 @@ Result<ServiceUnit> MakeUnit(InstallOptions& options) {
     if (!url) return Propagate(url);
     unit.calls_out = !IsLoopback(HostOfUrl(*url));
   }
-  const bool has_logs = std::any_of(kLogOptions.begin(), kLogOptions.end(), [&](const char* name) {
-    return options.Given(name) != nullptr;
-  });
-  if (has_logs) unit.log_folder = options.service_name();
+  for (const WrittenFile& file : kWrittenFiles) {
+    if (options.Given(file.option) != nullptr) unit.*file.folder = options.service_name();
+  }
+  // Who counts the tokens of keys does not want a restart to forget them.
+  if (options.Given("--api-key-file") != nullptr && options.Given(kUsageOption) == nullptr) {
+    unit.state_folder = options.service_name();
+    unit.arguments.insert(unit.arguments.end(),
+                          {kUsageOption, kStateFolders + options.service_name() + "/usage"});
+  }
   unit.has_low_port = serve.http.port > 0 && serve.http.port < kFirstFreePort;
   unit.memory_max = MemoryMaxFor(served->memory_bytes);
   unit.start_timeout = kStartTimeout;

@@ -113,6 +113,11 @@ void ServeOptions::AddTo(CLI::App* command) {
                    "a comment. Read again at SIGHUP")
       ->type_name("FILE");
   command
+      ->add_option("--usage-file", http.usage_file,
+                   "File that keeps the tokens that keys have used today, so that a restart does "
+                   "not begin the day anew")
+      ->type_name("FILE");
+  command
       ->add_option_function<int>(
           "--signature-window",
           [this](int seconds) { http.signature_window = std::chrono::seconds(seconds); },

@@ -208,6 +208,10 @@ Result<std::string> UnitText(const ServiceUnit& unit) {
   if (!unit.log_folder.empty()) {
     text += fmt::format("LogsDirectory={}\nLogsDirectoryMode=0750\n", UnitWord(unit.log_folder));
   }
+  if (!unit.state_folder.empty()) {
+    text +=
+        fmt::format("StateDirectory={}\nStateDirectoryMode=0700\n", UnitWord(unit.state_folder));
+  }
   if (is_loopback) text += "IPAddressDeny=any\nIPAddressAllow=localhost\n";
   if (unit.revealed_files.empty()) {
     text += "ProtectHome=yes\n";

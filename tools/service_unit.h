@@ -25,6 +25,7 @@ struct ServiceUnit {
   std::string host = "127.0.0.1";           ///< that it listens on
   bool calls_out = false;                   ///< it sends to other machines by itself
   std::string log_folder;                   ///< in /var/log, which systemd makes; empty: none
+  std::string state_folder;                 ///< in /var/lib, likewise
   bool has_low_port = false;                ///< which takes a right of its own
   uint64_t memory_max = 0;                  ///< bytes
   std::chrono::seconds start_timeout{0};

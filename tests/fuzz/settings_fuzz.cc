@@ -10,14 +10,17 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "gguf/printable.h"
 #include "server/api_key.h"
 #include "server/cors.h"
 #include "server/request_signature.h"
 #include "server/screening.h"
+#include "server/usage_file.h"
 #include "tools/models_file.h"
 #include "tools/toml_edit.h"
 
@@ -27,7 +30,7 @@ namespace quern {
 namespace {
 
 /// Of each kind, with every field, for mutation to start from.
-constexpr std::array<std::string_view, 5> kSeeds = {
+constexpr std::array<std::string_view, 6> kSeeds = {
     R"(0default = "auto" # é
 [models.zebra]
 path = "z.gguf"
@@ -61,7 +64,8 @@ ssn log \b\d{3}-\d{2}-\d{4}\b
     "tokens=100000 "
     "signing=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff signed",
     "31764086400.250",
-    "4https://a.example:8080",
+    "4# used\n2026-11-26 alice 1234\n",
+    "5https://a.example:8080",
 };
 
 void Require(bool condition) {
@@ -133,11 +137,23 @@ void TestModels(std::string_view text) {
   Require(!list->models.empty());
 }
 
-void TestScreening(std::string_view text) {
-  static const int fd = memfd_create("rules", 0);
+/// The path of a file that has this text, until the next call.
+std::string FileOf(std::string_view text) {
+  static const int fd = memfd_create("text", 0);
   Require(ftruncate(fd, 0) == 0);
   Require(pwrite(fd, text.data(), text.size(), 0) == static_cast<ssize_t>(text.size()));
-  const Result<Screening> rules = Screening::Read("/proc/self/fd/" + std::to_string(fd));
+  return "/proc/self/fd/" + std::to_string(fd);
+}
+
+void TestUsage(std::string_view text) {
+  const Result<std::vector<DayTokens>> counted = ReadUsageFile(FileOf(text));
+  if (!counted) return RequireLine(counted.error());
+  Quotas quotas(std::nullopt);
+  quotas.Restore(*counted);
+}
+
+void TestScreening(std::string_view text) {
+  const Result<Screening> rules = Screening::Read(FileOf(text));
   if (!rules) return RequireLine(rules.error());
   rules->Find(text);
 }
@@ -170,6 +186,9 @@ void TestText(uint8_t kind, std::string_view text) {
       break;
     case 3:
       ParseSignatureTime(text);
+      break;
+    case 4:
+      TestUsage(text);
       break;
     default:
       TestOrigin(text);

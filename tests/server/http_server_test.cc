@@ -310,6 +310,28 @@ TEST(HttpServer, AKeyFileIsReadAgain) {
   EXPECT_EQ(status_with("constant"), 200);
 }
 
+TEST(HttpServer, TokensOfTheDayOutlastIt) {
+  const testing::TempDir dir;
+  HttpServerOptions options;
+  options.api_key_file = dir.File("keys");
+  options.usage_file = dir.File("usage");
+  const ApiKey bob = ApiKey::Create("bob", "b", {.tokens_per_day = 1000}).value();
+  testing::WriteFile(options.api_key_file, bob.Line() + "\n");
+  std::string left = "1000";
+  for (int i = 0; i < 2; ++i) {  // two servers, one after the other
+    Serving serving(options);
+    const auto answer = serving.client().Post("/v1/completions", {{"X-Api-Key", "b"}},
+                                              std::string(kSum) + "}", "application/json");
+    EXPECT_EQ(answer->get_header_value("x-ratelimit-remaining-tokens"), left);
+    const int spent = nlohmann::json::parse(answer->body)["usage"]["total_tokens"];
+    left = std::to_string(std::stoi(left) - spent);
+  }
+  testing::WriteFile(options.usage_file, "2026-11-26 bob many\n");
+  const Status checked = HttpServer::Check(options);
+  ASSERT_FALSE(checked);
+  EXPECT_THAT(checked.error().message, HasSubstr("usage, line 1: '2026-11-26 bob many' is no"));
+}
+
 TEST(HttpServer, LimitsHoldForEachKey) {
   const testing::TempDir dir;
   HttpServerOptions options;

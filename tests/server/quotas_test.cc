@@ -109,6 +109,30 @@ TEST(Quotas, TokensAreCountedByTheDay) {
   EXPECT_FALSE(quotas.Admit("a", limits, At(86400)).refusal);
 }
 
+TEST(Quotas, AnotherProcessGoesOnWithTheDay) {
+  const KeyLimits limits{.tokens_per_day = 100};
+  Quotas first(kSixAMinute);
+  first.Admit("b", limits, At(1)).ticket->Spend(70, At(2));
+  first.Admit("a", limits, At(1)).ticket->Spend(100, At(2));
+  first.Admit("none", limits, At(1));
+  const std::vector<DayTokens> counted = first.TokensOfDay(At(3));
+  ASSERT_EQ(counted.size(), 2U);
+  EXPECT_EQ(counted[0].caller, "a");
+  EXPECT_EQ(counted[1].caller, "b");
+  EXPECT_EQ(counted[1].tokens, 70U);
+  EXPECT_THAT(first.TokensOfDay(At(86400)), IsEmpty());
+
+  Quotas second(kSixAMinute);
+  second.Restore(counted, At(10));
+  EXPECT_TRUE(second.Admit("a", limits, At(11)).refusal);
+  Quotas::Decision b = second.Admit("b", limits, At(11));
+  EXPECT_EQ(Headers(b)["x-ratelimit-remaining-tokens"], "30");
+  EXPECT_EQ(Headers(b)["x-ratelimit-remaining-requests"], "5");
+  Quotas next_day(std::nullopt);
+  next_day.Restore(counted, At(86400));
+  EXPECT_EQ(Headers(next_day.Admit("a", limits, At(86401)))["x-ratelimit-remaining-tokens"], "100");
+}
+
 TEST(Quotas, WhatOneLimitRefusesIsNotCountedByAnother) {
   Quotas quotas(std::nullopt);
   const KeyLimits limits{.rate = kSixAMinute, .concurrent = 1};

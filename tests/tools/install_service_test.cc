@@ -78,8 +78,8 @@ TEST(InstallService, WritesLogsWhereSystemdMakesAFolder) {
   for (const std::string option : {"--audit-log", "--log-file"}) {
     for (const char* elsewhere : {"/srv/a.log", "a.log", "/var/log/quern/../a.log"}) {
       ExpectError({option, elsewhere}, option + " is " + elsewhere +
-                                           ": the service can write to files in /var/log/quern/ "
-                                           "alone");
+                                           ": the service can write it to a file in "
+                                           "/var/log/quern/ alone");
     }
   }
 }
@@ -90,8 +90,27 @@ TEST(InstallService, HasAFolderForLogsByTheUnitsName) {
   ASSERT_EQ(Install({"-o", dir.File("mill.service"), "--audit-log", log}).exit_code, 0);
   EXPECT_THAT(testing::ReadFile(dir.File("mill.service")), HasSubstr("LogsDirectory=mill\n"));
   ExpectError({"-o", dir.File("mill.service"), "--audit-log", "/var/log/quern/audit.log"},
-              "can write to files in /var/log/mill/ alone");
-  ExpectError({"-o", "-", "--audit-log", log}, "can write to files in /var/log/quern/ alone");
+              "can write it to a file in /var/log/mill/ alone");
+  ExpectError({"-o", "-", "--audit-log", log}, "can write it to a file in /var/log/quern/ alone");
+}
+
+TEST(InstallService, KeepsTheUsageOfKeysWhereSystemdMakesAFolder) {
+  const TempDir dir;
+  const std::string keys = dir.File("keys");
+  testing::WriteFile(keys, "secret\n");
+  EXPECT_THAT(Printed({}), Not(HasSubstr("StateDirectory")));
+  const std::string unit = Printed({"--api-key-file", keys});
+  EXPECT_THAT(unit, HasSubstr("StateDirectory=quern\nStateDirectoryMode=0700\n"));
+  EXPECT_THAT(unit, HasSubstr("--usage-file /var/lib/quern/usage"));
+  EXPECT_THAT(unit, Not(HasSubstr("LogsDirectory")));
+  const std::string other =
+      Printed({"--api-key-file", keys, "--usage-file", "/var/lib/quern/other"});
+  EXPECT_THAT(other, HasSubstr("--usage-file /var/lib/quern/other"));
+  EXPECT_THAT(other, Not(HasSubstr("/var/lib/quern/usage")));
+  EXPECT_THAT(other, HasSubstr("StateDirectory=quern\n"));
+  ExpectError({"--usage-file", "/srv/usage"},
+              "--usage-file is /srv/usage: the service can write it to a file in /var/lib/quern/ "
+              "alone");
 }
 
 TEST(InstallService, HasCertificatesCopied) {
