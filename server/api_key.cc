@@ -3,10 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
+#include <optional>
 #include <utility>
 #include <vector>
 
+#include "gguf/parse_number.h"
 #include "gguf/printable.h"
 #include "server/base64.h"
 #include "server/line_file.h"
@@ -28,9 +29,10 @@ constexpr std::array<std::pair<std::string_view, seconds>, 4> kWindows = {
 /// The whole of `text` as a number of at least 1.
 template <typename T>
 bool ParseCount(std::string_view text, T* count) {
-  const char* end = text.data() + text.size();
-  const auto [at, error] = std::from_chars(text.data(), end, *count);
-  return error == std::errc() && at == end && *count >= 1;
+  const std::optional<T> number = ParseNumber<T>(text);
+  if (!number || *number < 1) return false;
+  *count = *number;
+  return true;
 }
 
 Status CheckName(std::string_view name) {

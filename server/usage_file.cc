@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <filesystem>
 #include <optional>
@@ -13,6 +12,7 @@
 #include <utility>
 
 #include "gguf/output_file.h"
+#include "gguf/parse_number.h"
 #include "gguf/printable.h"
 #include "server/line_file.h"
 #include "server/operator_name.h"
@@ -25,16 +25,6 @@ constexpr std::chrono::seconds kInterval{10};
 
 constexpr std::string_view kHeader =
     "# Tokens that keys have used today (UTC), kept by quern serve. DAY NAME TOKENS\n";
-
-/// The whole of `text` as a number.
-template <class T>
-std::optional<T> ParseNumber(std::string_view text) {
-  T number = 0;
-  const char* const end = text.data() + text.size();
-  const auto [at, error] = std::from_chars(text.data(), end, number);
-  if (error != std::errc() || at != end) return std::nullopt;
-  return number;
-}
 
 /// As 2026-11-26.
 std::optional<std::chrono::sys_days> ParseDay(std::string_view text) {

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <memory>
@@ -13,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "gguf/parse_number.h"
 #include "runtime/model.h"
 #include "tools/bench_report.h"
 #include "tools/bench_runner.h"
@@ -76,13 +76,12 @@ Result<int> TakeTurns(BenchRunner& runner, std::span<const BenchCase> cases, int
   std::fflush(stdout);
   LineReader input;
   for (std::string line; input.Read(line) == LineReader::Outcome::kLine;) {
-    size_t index = 0;
-    const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), index);
-    if (error != std::errc() || end != line.data() + line.size() || index >= cases.size()) {
+    const auto index = ParseNumber<size_t>(line);
+    if (!index || *index >= cases.size()) {
       return Fail(ErrorCode::kInvalidArgument, "'{}' on stdin: expected a row's number, 0 to {}",
                   line, cases.size() - 1);
     }
-    report.Add(MeasureRow(runner, cases[index], n_threads, options.repetitions));
+    report.Add(MeasureRow(runner, cases[*index], n_threads, options.repetitions));
   }
   return 0;
 }

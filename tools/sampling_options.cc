@@ -1,20 +1,11 @@
 #include "tools/sampling_options.h"
 
-#include <charconv>
 #include <string_view>
-#include <system_error>
+
+#include "gguf/parse_number.h"
 
 namespace quern {
 namespace {
-
-/// A whole number of `text`, or none when there is anything else in it.
-template <typename Number>
-std::optional<Number> Parse(std::string_view text) {
-  Number number{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return number;
-}
 
 template <typename T>
 void Override(T& param, const std::optional<T>& option) {
@@ -66,10 +57,10 @@ Result<SamplingParams> SamplingOptions::Over(SamplingParams params) const {
 Result<std::pair<Token, float>> ParseLogitBias(const std::string& text) {
   const size_t sign = text.find_first_of("+-", 1);
   if (sign != std::string::npos) {
-    const auto token = Parse<Token>(std::string_view(text).substr(0, sign));
-    // from_chars reads a minus sign, but no plus.
+    const auto token = ParseNumber<Token>(std::string_view(text).substr(0, sign));
+    // ParseNumber reads a minus sign, but no plus.
     const auto bias =
-        Parse<float>(std::string_view(text).substr(text[sign] == '+' ? sign + 1 : sign));
+        ParseNumber<float>(std::string_view(text).substr(text[sign] == '+' ? sign + 1 : sign));
     if (token && *token >= 0 && bias) return std::pair(*token, *bias);
   }
   return Fail(ErrorCode::kInvalidArgument,

@@ -2,12 +2,12 @@
 
 #include <unistd.h>
 
-#include <charconv>
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>
 #include <utility>
 
+#include "gguf/parse_number.h"
 #include "gguf/printable.h"
 
 namespace quern {
@@ -17,14 +17,12 @@ namespace {
 Result<int64_t> PositiveVariable(const char* name) {
   const char* value = std::getenv(name);
   if (value == nullptr) return 0;
-  const std::string_view text = value;
-  int64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc{} || end != text.data() + text.size() || number <= 0) {
+  const auto number = ParseNumber<int64_t>(value);
+  if (!number || *number <= 0) {
     return Fail(ErrorCode::kInvalidArgument, "{} is {}, expected a positive number", name,
-                Quoted(text));
+                Quoted(value));
   }
-  return number;
+  return *number;
 }
 
 }  // namespace

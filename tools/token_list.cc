@@ -1,8 +1,8 @@
 #include "tools/token_list.h"
 
 #include <algorithm>
-#include <charconv>
 
+#include "gguf/parse_number.h"
 #include "gguf/printable.h"
 #include "tools/read_text.h"
 
@@ -15,12 +15,11 @@ Result<std::vector<Token>> ParseTokens(std::string_view text) {
   while ((at = text.find_first_not_of(kSeparators, at)) != std::string_view::npos) {
     const size_t end = std::min(text.find_first_of(kSeparators, at), text.size());
     const std::string_view word = text.substr(at, end - at);
-    Token token = 0;
-    const auto [stop, error] = std::from_chars(word.data(), word.data() + word.size(), token);
-    if (error != std::errc() || stop != word.data() + word.size() || token < 0) {
+    const auto token = ParseNumber<Token>(word);
+    if (!token || *token < 0) {
       return Fail(ErrorCode::kInvalidArgument, "{} is not a token id", Quoted(word));
     }
-    tokens.push_back(token);
+    tokens.push_back(*token);
     at = end;
   }
   return tokens;

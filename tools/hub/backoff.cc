@@ -3,7 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
+
+#include "gguf/parse_number.h"
 
 namespace quern {
 namespace {
@@ -16,11 +17,9 @@ constexpr int64_t kMostRetryAfter = 120;  // seconds
 
 /// The other form, a date, is rare and counts as none.
 std::optional<seconds> RetryAfter(const HttpResponse& response) {
-  const std::string_view text = response.Header("retry-after");
-  int64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size() || number < 0) return std::nullopt;
-  return seconds(std::min(number, kMostRetryAfter));
+  const auto number = ParseNumber<int64_t>(response.Header("retry-after"));
+  if (!number || *number < 0) return std::nullopt;
+  return seconds(std::min(*number, kMostRetryAfter));
 }
 
 }  // namespace

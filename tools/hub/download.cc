@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <charconv>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -13,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "gguf/parse_number.h"
 #include "gguf/printable.h"
 #include "tools/hub/hub_client.h"
 #include "tools/hub/partial_file.h"
@@ -29,13 +29,6 @@ struct Probe {
   bool has_ranges = false;  ///< the server can begin in the middle
 };
 
-std::optional<uint64_t> ParseNumber(std::string_view text) {
-  uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return number;
-}
-
 struct ContentRange {
   uint64_t begin;
   uint64_t total;
@@ -50,8 +43,8 @@ std::optional<ContentRange> ParseContentRange(std::string_view text) {
       slash == std::string_view::npos || dash > slash) {
     return std::nullopt;
   }
-  const auto begin = ParseNumber(text.substr(kUnit.size(), dash - kUnit.size()));
-  const auto total = ParseNumber(text.substr(slash + 1));
+  const auto begin = ParseNumber<uint64_t>(text.substr(kUnit.size(), dash - kUnit.size()));
+  const auto total = ParseNumber<uint64_t>(text.substr(slash + 1));
   if (!begin || !total) return std::nullopt;
   return ContentRange{*begin, *total};
 }
@@ -77,7 +70,7 @@ Result<Probe> ProbeFile(const DownloadRequest& request, const RetryPolicy& retry
     const bool has_ranges = response.status == 206 && response.ending == HttpEnding::kWhole;
     if (has_ranges || response.status == 200) {
       const auto range = ParseContentRange(response.Header("content-range"));
-      std::optional<uint64_t> size = ParseNumber(response.Header("content-length"));
+      std::optional<uint64_t> size = ParseNumber<uint64_t>(response.Header("content-length"));
       if (has_ranges) size = range ? std::optional(range->total) : std::nullopt;
       if (size && *size != request.size) {
         return Fail(ErrorCode::kIo, "{}: {} bytes, but the hub's list says {}", request.what, *size,
