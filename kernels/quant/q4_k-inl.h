@@ -38,36 +38,43 @@ struct PackedScalesAndMins {
   }
 };
 
-/// Reads them for kLanes rows.
+/// Reads them for kLanes rows. The integers of all sub-blocks are taken apart at once, where a
+/// vector holds bytes of several.
 class ScalesAndMins {
  public:
   HWY_INLINE ScalesAndMins(const PackedScalesAndMins& packed, size_t row)
-      : packed_(packed),
-        row_(row),
+      : row_(row),
         d_(LoadHalves(packed.d + row)),
-        minus_dmin_(hn::Neg(LoadHalves(packed.dmin + row))) {}
+        minus_dmin_(hn::Neg(LoadHalves(packed.dmin + row))) {
+    const DU8 d8;
+    const VU8 nibble = hn::Set(d8, 0x0F);
+    const VU8 top = hn::Set(d8, 0x30);
+    for (size_t i = 0; i < 4 * kRowGroup; i += hn::Lanes(d8)) {
+      const VU8 high = hn::LoadU(d8, packed.high[0] + i);
+      const VU8 low = hn::LoadU(d8, packed.low[0] + i);
+      hn::Store(hn::OrAnd(hn::And(low, nibble), MoveBits<0, 4>(high), top), d8, scales_[0] + i);
+      hn::Store(hn::OrAnd(hn::And(MoveBits<4, 0>(low), nibble), MoveBits<2, 4>(high), top), d8,
+                mins_[0] + i);
+      const VU8 low4 = hn::LoadU(d8, packed.low[4] + i);
+      hn::Store(hn::OrAnd(hn::And(low4, nibble), high, top), d8, scales_[4] + i);
+      hn::Store(hn::OrAnd(hn::And(MoveBits<4, 0>(low4), nibble), MoveBits<6, 4>(high), top), d8,
+                mins_[4] + i);
+    }
+  }
 
-  HWY_INLINE VF Scale(size_t step) const {
-    const VI32 low = hn::And(Low(step), hn::Set(DI32(), 15));
-    return Times(d_, hn::OrAnd(low, hn::ShiftLeft<4>(High(step)), hn::Set(DI32(), 0x30)));
-  }
-  HWY_INLINE VF Min(size_t step) const {
-    const VI32 low = hn::ShiftRight<4>(Low(step));
-    return Times(minus_dmin_, hn::OrAnd(low, hn::ShiftLeft<2>(High(step)), hn::Set(DI32(), 0x30)));
-  }
+  HWY_INLINE VF Scale(size_t step) const { return Times(d_, scales_[step]); }
+  HWY_INLINE VF Min(size_t step) const { return Times(minus_dmin_, mins_[step]); }
 
  private:
-  HWY_INLINE VI32 Low(size_t step) const { return LoadBytes(packed_.low[step] + row_); }
-  HWY_INLINE VI32 High(size_t step) const {
-    const VI32 high = LoadBytes(packed_.high[step % 4] + row_);
-    return hn::ShiftRightSame(high, static_cast<int>(step / 4 * 4));
+  HWY_INLINE VF Times(VF d, const uint8_t* integers) const {
+    return hn::Mul(d, hn::ConvertTo(DF(), LoadBytes(integers + row_)));
   }
-  static HWY_INLINE VF Times(VF d, VI32 factor) { return hn::Mul(d, hn::ConvertTo(DF(), factor)); }
 
-  const PackedScalesAndMins& packed_;
   size_t row_;
   VF d_;
   VF minus_dmin_;
+  alignas(64) uint8_t scales_[8][kRowGroup];  // [sub-block]
+  alignas(64) uint8_t mins_[8][kRowGroup];
 };
 
 class Q4KCodec {
