@@ -106,24 +106,34 @@ HWY_NOINLINE void FusedMatMul(const MatMulArgs& args) {
             scales[half] = codec.Scale(step, half);
             if constexpr (Codec::kHasMin) mins[half] = codec.Min(step, half);
           }
+          const auto x_of = [&](size_t t) HWY_ATTR -> const ActivationBlock& {
+            return *reinterpret_cast<const ActivationBlock*>(x_step + t * args.x_stride);
+          };
+          VI32 dots[kTokens][Codec::kScales];
+          HWY_UNROLL(2)
+          for (size_t half = 0; half < Codec::kScales; ++half) {
+            DotSum<Codec::kMaxWeight, kHalfGroups> dot[kTokens];
+            HWY_UNROLL(8)
+            for (size_t t = 0; t < kTokens; ++t) {
+              dot[t] = DotSum<Codec::kMaxWeight, kHalfGroups>(
+                  DotStart<kDotZero<Codec>, Codec::kScales>(x_of(t), half));
+            }
+            HWY_UNROLL(8)
+            for (size_t g = 0; g < kHalfGroups; ++g) {
+              const size_t group_of_step = half * kHalfGroups + g;
+              HWY_UNROLL(8)
+              for (size_t t = 0; t < kTokens; ++t) {
+                dot[t].Add(g, w[group_of_step], Broadcast4(x_of(t).q + 4 * group_of_step));
+              }
+            }
+            HWY_UNROLL(8)
+            for (size_t t = 0; t < kTokens; ++t) dots[t][half] = dot[t].Finish();
+          }
           HWY_UNROLL(8)
           for (size_t t = 0; t < kTokens; ++t) {
-            const auto& x = *reinterpret_cast<const ActivationBlock*>(x_step + t * args.x_stride);
-            VI32 dots[Codec::kScales];
-            HWY_UNROLL(2)
-            for (size_t half = 0; half < Codec::kScales; ++half) {
-              DotSum<Codec::kMaxWeight, kHalfGroups> dot(
-                  DotStart<kDotZero<Codec>, Codec::kScales>(x, half));
-              HWY_UNROLL(8)
-              for (size_t g = 0; g < kHalfGroups; ++g) {
-                const size_t group_of_step = half * kHalfGroups + g;
-                dot.Add(g, w[group_of_step], Broadcast4(x.q + 4 * group_of_step));
-              }
-              dots[half] = dot.Finish();
-            }
             sums[slice][t] = AddStep<Codec>(
-                dots, [&](size_t half) HWY_ATTR { return scales[half]; },
-                [&](size_t half) HWY_ATTR { return mins[half]; }, x, sums[slice][t]);
+                dots[t], [&](size_t half) HWY_ATTR { return scales[half]; },
+                [&](size_t half) HWY_ATTR { return mins[half]; }, x_of(t), sums[slice][t]);
           }
         }
       }
