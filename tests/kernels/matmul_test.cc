@@ -217,7 +217,7 @@ std::vector<size_t> ColumnCounts(GgmlType type) {
 }
 
 constexpr size_t kRowCounts[] = {1, 15, 16, 17, 33};
-constexpr size_t kTokenCounts[] = {1, 2, 3, 4, 5, 8, 9, 17, 64};
+constexpr size_t kTokenCounts[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 16, 17, 64};
 
 using TypeAndTarget = std::tuple<GgmlType, std::string>;
 
