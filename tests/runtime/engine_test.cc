@@ -337,10 +337,14 @@ TEST_F(EngineTest, TellsWhatItHolds) {
   EXPECT_EQ(engine->status().pages_cached, 2U);
 }
 
+constexpr uint64_t kSeedsOfATest = 10;
+
+class EngineSeedsTest : public EngineTest, public ::testing::WithParamInterface<uint64_t> {};
+
 /// Of all kinds, in small pools, sharing beginnings, some cancelled: each ends once, with what it
 /// gives alone, and nothing is left behind.
-TEST_F(EngineTest, ManyKindsOfRequestsInSmallPools) {
-  for (uint64_t seed = 0; seed < 60; ++seed) {
+TEST_P(EngineSeedsTest, ManyKindsOfRequestsInSmallPools) {
+  for (uint64_t seed = GetParam(); seed < GetParam() + kSeedsOfATest; ++seed) {
     std::mt19937_64 random(seed);
     const auto below = [&](size_t n) { return static_cast<size_t>(random() % n); };
     const size_t n_ctx = (2 + below(4)) * kPageTokens;
@@ -392,6 +396,9 @@ TEST_F(EngineTest, ManyKindsOfRequestsInSmallPools) {
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(From, EngineSeedsTest,
+                         ::testing::Range<uint64_t>(0, 60, kSeedsOfATest));
 
 /// A prompt that is computed again though it is cached takes the cached pages for its own, which
 /// are then not counted as free to take.
