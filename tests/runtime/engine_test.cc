@@ -397,8 +397,7 @@ TEST_P(EngineSeedsTest, ManyKindsOfRequestsInSmallPools) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(From, EngineSeedsTest,
-                         ::testing::Range<uint64_t>(0, 60, kSeedsOfATest));
+INSTANTIATE_TEST_SUITE_P(From, EngineSeedsTest, ::testing::Range<uint64_t>(0, 60, kSeedsOfATest));
 
 /// A prompt that is computed again though it is cached takes the cached pages for its own, which
 /// are then not counted as free to take.
