@@ -56,6 +56,7 @@ Result<DayTokens> ParseUsage(std::string_view line) {
 std::string Text(const std::vector<DayTokens>& counted) {
   std::string text(kHeader);
   for (const DayTokens& spent : counted) {
+    if (!IsOperatorName(spent.caller)) continue;  // an address, where no keys are asked for
     text += fmt::format("{:%Y-%m-%d} {} {}\n", std::chrono::sys_seconds(spent.day), spent.caller,
                         spent.tokens);
   }

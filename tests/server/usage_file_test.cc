@@ -79,6 +79,14 @@ TEST_F(UsageFileTest, IsWrittenAtTheEnd) {
   }
 }
 
+TEST_F(UsageFileTest, KnowsKeysAlone) {
+  Quotas quotas(std::nullopt);
+  std::unique_ptr<UsageFile> file = UsageFile::Open(path_, &quotas, /*log=*/nullptr).value();
+  quotas.Admit("::1", {}).ticket->Spend(7);
+  file.reset();
+  EXPECT_THAT(ReadUsageFile(path_).value(), IsEmpty());
+}
+
 TEST_F(UsageFileTest, WhatCannotBeWrittenIsToldBeforeAnyoneIsServed) {
   Quotas quotas(std::nullopt);
   const auto opened = UsageFile::Open(dir_.File("none/usage"), &quotas, /*log=*/nullptr);
