@@ -75,8 +75,8 @@ HWY_INLINE VF AddStep(const VI32* dots, Scales scale, Mins min, const Activation
 
 // Up to this many tokens the weights stay in registers, and more share panels. Sums of more than 8
 // do not fit beside them, but operations on memory cost the dot products nothing: 16 tokens take
-// 0.87 of a panel's time. Two passes of 8 over each group took 1.35 times as long as
-// panels. With 16 registers panels are as fast from 5 tokens on.
+// 0.87 of a panel's time. Two passes of 8 over each group took 1.35 times as long as panels. With
+// 16 registers panels are as fast from 5 tokens on.
 #if QUERN_DOT_U8_I8
 inline constexpr size_t kMostFusedTokens = 16;
 #elif HWY_TARGET <= HWY_AVX3 || HWY_TARGET_IS_NEON

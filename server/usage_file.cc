@@ -7,13 +7,12 @@
 #include <chrono>
 #include <filesystem>
 #include <optional>
-#include <span>
 #include <string_view>
 #include <utility>
 
-#include "gguf/output_file.h"
 #include "gguf/parse_number.h"
 #include "gguf/printable.h"
+#include "gguf/write_text.h"
 #include "server/line_file.h"
 #include "server/operator_name.h"
 
@@ -111,10 +110,7 @@ UsageFile::~UsageFile() {
 Status UsageFile::Save() {
   std::string text = Text(quotas_->TokensOfDay());
   if (text == saved_) return {};
-  Result<OutputFile> file = OutputFile::Create(path_, text.size());
-  if (!file) return Propagate(file);
-  if (Status status = file->Write(std::as_bytes(std::span(text))); !status) return status;
-  if (Status status = file->Commit(); !status) return status;
+  if (Status status = WriteText(path_, text); !status) return status;
   saved_ = std::move(text);
   return {};
 }

@@ -23,7 +23,7 @@ class UsageFile {
  public:
   /// Writes the file, and from then on every ten seconds that something has changed. What cannot
   /// be written is tried again, and told to `log` (or nobody) once until it can. `quotas` and `log`
-  /// outlive it. Errors: those of OutputFile.
+  /// outlive it. Errors: those of WriteText.
   static Result<std::unique_ptr<UsageFile>> Open(std::string path, Quotas* quotas, RequestLog* log);
   /// Writes it once more.
   ~UsageFile();

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "gguf/split_name.h"
+#include "gguf/write_text.h"
 #include "server/access_control.h"
 #include "server/http_server.h"
 #include "server/otlp_endpoint.h"
@@ -24,7 +25,6 @@
 #include "tools/format_number.h"
 #include "tools/serve_options.h"
 #include "tools/service_unit.h"
-#include "tools/write_text.h"
 
 namespace quern {
 namespace {
@@ -89,7 +89,8 @@ A file that the server would refuse changes nothing: the reload fails, and the l
 fault is. A template of one model is read at the start alone.
 
 Logs must be in /var/log/quern, or in the folder there that has the name of another unit (--output).
-The tokens that keys have used today are kept in /var/lib/quern/usage. For logrotate, in /etc/logrotate.d/quern:
+The tokens that keys have used today are kept in /var/lib/quern/usage, likewise. For logrotate, in
+/etc/logrotate.d/quern:
 
   /var/log/quern/*.log {
     weekly

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <cstdlib>
-#include <string_view>
 #include <utility>
 
 #include "gguf/parse_number.h"

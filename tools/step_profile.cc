@@ -8,8 +8,8 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "gguf/write_text.h"
 #include "tools/text_table.h"
-#include "tools/write_text.h"
 
 namespace quern {
 namespace {

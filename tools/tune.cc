@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "gguf/write_text.h"
 #include "runtime/cpu_limits.h"
 #include "runtime/model.h"
 #include "tools/commands.h"
@@ -23,7 +24,6 @@
 #include "tools/shared_options.h"
 #include "tools/tune_report.h"
 #include "tools/tune_runner.h"
-#include "tools/write_text.h"
 
 namespace quern {
 namespace {

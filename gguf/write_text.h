@@ -1,4 +1,4 @@
-// Writes a whole text output of a command.
+// Writes a whole text file.
 #pragma once
 
 #include <string>

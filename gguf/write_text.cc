@@ -1,4 +1,4 @@
-#include "tools/write_text.h"
+#include "gguf/write_text.h"
 
 #include <span>
 
