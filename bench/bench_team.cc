@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <set>
 
-#include "runtime/thread_team.h"
+#include "runtime/machine/thread_team.h"
 
 namespace quern {
 namespace {

@@ -4,7 +4,7 @@
 #include <cctype>
 #include <iterator>
 
-#include "gguf/check.h"
+#include "gguf/base/check.h"
 
 namespace quern {
 namespace {

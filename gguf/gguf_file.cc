@@ -6,11 +6,11 @@
 #include <optional>
 #include <utility>
 
-#include "gguf/check.h"
+#include "gguf/base/check.h"
+#include "gguf/base/printable.h"
 #include "gguf/gguf_parser.h"
 #include "gguf/mapped_file.h"
 #include "gguf/name_index.h"
-#include "gguf/printable.h"
 #include "gguf/split_name.h"
 
 namespace quern {

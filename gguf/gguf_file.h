@@ -2,7 +2,6 @@
 // mapped bytes.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -11,26 +10,11 @@
 #include <string_view>
 #include <vector>
 
-#include "gguf/ggml_type.h"
+#include "gguf/base/result.h"
 #include "gguf/meta_value.h"
-#include "gguf/result.h"
+#include "gguf/tensor_info.h"  // IWYU pragma: export
 
 namespace quern {
-
-/// A tensor of the file. shape[0] is the row length (columns, the fastest dimension); absent
-/// dimensions are 1.
-struct TensorInfo {
-  std::string_view name;
-  GgmlType type;
-  uint32_t n_dims;
-  std::array<uint64_t, 4> shape;
-  std::span<const std::byte> data;  ///< checked to lie inside the file
-  uint32_t split;                   ///< index of the file of a split set that holds it
-
-  uint64_t n_cols() const { return shape[0]; }
-  uint64_t n_rows() const { return shape[1] * shape[2] * shape[3]; }
-  uint64_t n_elements() const { return shape[0] * n_rows(); }
-};
 
 /// Elements that a numeric array may have to be copied out; the largest vocabularies have fewer.
 inline constexpr size_t kMaxNumbers = 1 << 21;

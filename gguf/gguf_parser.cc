@@ -4,8 +4,8 @@
 #include <optional>
 #include <utility>
 
+#include "gguf/base/printable.h"
 #include "gguf/byte_reader.h"
-#include "gguf/printable.h"
 
 namespace quern {
 namespace {

@@ -8,8 +8,9 @@
 #include <string_view>
 #include <vector>
 
-#include "gguf/gguf_file.h"
-#include "gguf/result.h"
+#include "gguf/base/result.h"
+#include "gguf/meta_value.h"
+#include "gguf/tensor_info.h"
 
 namespace quern {
 

@@ -8,10 +8,10 @@
 #include <type_traits>
 #include <utility>
 
-#include "gguf/check.h"
+#include "gguf/base/check.h"
+#include "gguf/base/output_file.h"
+#include "gguf/base/printable.h"
 #include "gguf/gguf_parser.h"
-#include "gguf/output_file.h"
-#include "gguf/printable.h"
 
 namespace quern {
 namespace {

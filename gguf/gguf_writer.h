@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "gguf/base/result.h"
 #include "gguf/gguf_file.h"
-#include "gguf/result.h"
 
 namespace quern {
 

@@ -11,9 +11,9 @@
 #include <functional>
 #include <utility>
 
-#include "gguf/check.h"
+#include "gguf/base/check.h"
+#include "gguf/base/printable.h"
 #include "gguf/mapping_watch.h"
-#include "gguf/printable.h"
 
 namespace quern {
 namespace {

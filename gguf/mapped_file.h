@@ -5,7 +5,7 @@
 #include <span>
 #include <string>
 
-#include "gguf/result.h"
+#include "gguf/base/result.h"
 
 namespace quern {
 

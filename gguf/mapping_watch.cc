@@ -6,7 +6,7 @@
 #include <csignal>
 #include <mutex>
 
-#include "gguf/check.h"
+#include "gguf/base/check.h"
 
 namespace quern {
 namespace {

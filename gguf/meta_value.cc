@@ -3,7 +3,7 @@
 #include <cstring>
 #include <type_traits>
 
-#include "gguf/check.h"
+#include "gguf/base/check.h"
 
 namespace quern {
 namespace {

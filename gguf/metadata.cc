@@ -5,8 +5,8 @@
 #include <optional>
 #include <utility>
 
+#include "gguf/base/printable.h"
 #include "gguf/gguf_file.h"
-#include "gguf/printable.h"
 
 namespace quern {
 namespace {

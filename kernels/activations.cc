@@ -3,7 +3,7 @@
 #include <cstring>
 #include <limits>
 
-#include "gguf/check.h"
+#include "gguf/base/check.h"
 #include "kernels/matmul.h"
 
 #undef HWY_TARGET_INCLUDE

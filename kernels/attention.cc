@@ -6,7 +6,7 @@
 #include <limits>
 #include <type_traits>
 
-#include "gguf/check.h"
+#include "gguf/base/check.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/attention.cc"  // NOLINT(bugprone-suspicious-include)

@@ -1,6 +1,6 @@
 #include "kernels/matmul.h"
 
-#include "gguf/check.h"
+#include "gguf/base/check.h"
 #include "kernels/activations.h"
 #include "kernels/weight_kernels.h"
 

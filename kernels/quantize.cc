@@ -7,7 +7,7 @@
 #include <cstring>
 #include <limits>
 
-#include "gguf/check.h"
+#include "gguf/base/check.h"
 #include "kernels/blocks.h"
 #include "kernels/code_fit.h"
 #include "kernels/half.h"

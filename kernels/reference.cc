@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "gguf/check.h"
+#include "gguf/base/check.h"
 #include "kernels/half.h"
 
 // Byte offsets are spelled out here, and nothing is shared with the kernels, so that a mistake in

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "gguf/result.h"
+#include "gguf/base/result.h"
 
 namespace quern {
 

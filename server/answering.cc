@@ -11,12 +11,12 @@
 #include <utility>
 #include <vector>
 
-#include "gguf/printable.h"
-#include "server/generation.h"
+#include "gguf/base/printable.h"
+#include "server/api/model_endpoints.h"
+#include "server/api/prompt_text.h"
+#include "server/api/response_format.h"
 #include "server/http_reply.h"
-#include "server/model_endpoints.h"
-#include "server/prompt_text.h"
-#include "server/response_format.h"
+#include "server/inference/generation.h"
 
 namespace quern {
 namespace {

@@ -6,10 +6,10 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "server/api_request.h"
+#include "server/access/screening.h"
+#include "server/api/api_request.h"
 #include "server/exchange.h"
-#include "server/model_pool.h"
-#include "server/screening.h"
+#include "server/inference/model_pool.h"
 
 namespace httplib {
 struct Request;

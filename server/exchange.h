@@ -7,10 +7,10 @@
 #include <span>
 #include <utility>
 
-#include "server/answer.h"
-#include "server/quotas.h"
-#include "server/request_record.h"
-#include "server/tracer.h"
+#include "server/access/quotas.h"
+#include "server/api/answer.h"
+#include "server/telemetry/request_record.h"
+#include "server/telemetry/tracer.h"
 
 namespace quern {
 

@@ -1,9 +1,9 @@
 // Whole responses in JSON, and errors in OpenAI's shape.
 #pragma once
 
-#include "gguf/result.h"
-#include "server/http_error.h"
-#include "server/response_format.h"
+#include "gguf/base/result.h"
+#include "server/api/response_format.h"
+#include "server/http/http_error.h"
 
 namespace httplib {
 struct Response;

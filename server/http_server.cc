@@ -13,19 +13,19 @@
 #include <utility>
 #include <vector>
 
-#include "server/access_control.h"
-#include "server/authentication.h"
-#include "server/cors.h"
+#include "gguf/base/parse_json.h"
+#include "server/access/access_control.h"
+#include "server/access/authentication.h"
+#include "server/access/cors.h"
+#include "server/access/key_file.h"
+#include "server/access/quotas.h"
+#include "server/access/usage_file.h"
+#include "server/api/json_fields.h"
+#include "server/api/model_endpoints.h"
 #include "server/exchange.h"
-#include "server/guarded_server.h"
+#include "server/http/guarded_server.h"
 #include "server/http_reply.h"
-#include "server/json_fields.h"
-#include "server/key_file.h"
-#include "server/model_endpoints.h"
-#include "server/parse_json.h"
-#include "server/quotas.h"
-#include "server/request_id.h"
-#include "server/usage_file.h"
+#include "server/telemetry/request_id.h"
 
 namespace quern {
 namespace {

@@ -7,17 +7,17 @@
 #include <string>
 #include <vector>
 
-#include "gguf/result.h"
+#include "gguf/base/result.h"
+#include "server/access/api_key.h"
 #include "server/answering.h"
-#include "server/api_key.h"
-#include "server/audit_log.h"
-#include "server/connection_limits.h"
-#include "server/metrics.h"
-#include "server/model_pool.h"
-#include "server/request_log.h"
-#include "server/router.h"
-#include "server/tls.h"
-#include "server/tracer.h"
+#include "server/api/router.h"
+#include "server/http/connection_limits.h"
+#include "server/http/tls.h"
+#include "server/inference/model_pool.h"
+#include "server/telemetry/audit_log.h"
+#include "server/telemetry/metrics.h"
+#include "server/telemetry/request_log.h"
+#include "server/telemetry/tracer.h"
 
 namespace quern {
 

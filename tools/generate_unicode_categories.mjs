@@ -1,5 +1,5 @@
-// Writes runtime/unicode_categories.inc from Unicode 15.1's data.
-// usage: npm install --no-save @unicode/unicode-15.1.0 && node tools/generate_unicode_categories.mjs > runtime/unicode_categories.inc
+// Writes runtime/text/unicode_categories.inc from Unicode 15.1's data.
+// usage: npm install --no-save @unicode/unicode-15.1.0 && node tools/generate_unicode_categories.mjs > runtime/text/unicode_categories.inc
 
 // Whitespace goes last: it overrides a code point's general category.
 const sources = [

@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "gguf/base/printable.h"
 #include "gguf/gguf_file.h"
 #include "gguf/gguf_writer.h"
-#include "gguf/printable.h"
 
 extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
 

@@ -7,9 +7,9 @@
 #include <string>
 #include <string_view>
 
-#include "gguf/printable.h"
-#include "server/chunked_framing.h"
-#include "server/request_head.h"
+#include "gguf/base/printable.h"
+#include "server/http/chunked_framing.h"
+#include "server/http/request_head.h"
 
 extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
 

@@ -7,10 +7,10 @@
 #include <string>
 #include <string_view>
 
-#include "gguf/printable.h"
-#include "server/api_request.h"
+#include "gguf/base/parse_json.h"
+#include "gguf/base/printable.h"
+#include "server/api/api_request.h"
 #include "server/http_reply.h"
-#include "server/parse_json.h"
 
 extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
 

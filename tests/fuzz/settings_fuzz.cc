@@ -15,14 +15,14 @@
 #include <string_view>
 #include <vector>
 
-#include "gguf/printable.h"
-#include "server/api_key.h"
-#include "server/cors.h"
-#include "server/request_signature.h"
-#include "server/screening.h"
-#include "server/usage_file.h"
-#include "tools/models_file.h"
-#include "tools/toml_edit.h"
+#include "gguf/base/printable.h"
+#include "server/access/api_key.h"
+#include "server/access/cors.h"
+#include "server/access/request_signature.h"
+#include "server/access/screening.h"
+#include "server/access/usage_file.h"
+#include "tools/serve/models_file.h"
+#include "tools/toml/toml_edit.h"
 
 extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
 

@@ -25,7 +25,7 @@
 #include <string_view>
 #include <vector>
 
-#include "runtime/npy.h"
+#include "tools/quality/npy.h"
 
 namespace {
 

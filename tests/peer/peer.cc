@@ -10,9 +10,9 @@
 #include <filesystem>
 #include <fstream>
 
-#include "runtime/npy.h"
 #include "tests/testing/read_file.h"
 #include "tests/testing/temp_dir.h"
+#include "tools/quality/npy.h"
 
 namespace quern::peer {
 namespace {

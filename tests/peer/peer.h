@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "gguf/base/result.h"
 #include "gguf/ggml_type.h"
-#include "gguf/result.h"
-#include "runtime/tokenizer.h"
+#include "runtime/text/token.h"
 
 namespace quern::peer {
 

@@ -10,10 +10,10 @@
 #include "gguf/gguf_file.h"
 #include "kernels/quantize.h"
 #include "kernels/reference.h"
-#include "runtime/quantizer.h"
 #include "tests/peer/peer.h"
 #include "tests/testing/temp_dir.h"
 #include "tests/testing/tiny_model.h"
+#include "tools/quantize/quantizer.h"
 
 namespace quern::peer {
 namespace {

@@ -13,7 +13,7 @@
 #include <thread>
 #include <vector>
 
-#include "server/response_format.h"
+#include "server/api/response_format.h"
 #include "tests/server/serving.h"
 #include "tests/testing/temp_dir.h"
 #include "tests/testing/write_file.h"

@@ -11,11 +11,11 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/engine.h"
+#include "runtime/engine/engine.h"
 #include "server/http_server.h"
-#include "server/inference_thread.h"
-#include "server/metrics.h"
-#include "server/model_pool.h"
+#include "server/inference/inference_thread.h"
+#include "server/inference/model_pool.h"
+#include "server/telemetry/metrics.h"
 #include "tools/demo_model/demo_model.h"
 
 namespace quern {

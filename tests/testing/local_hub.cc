@@ -10,7 +10,7 @@
 #include <thread>
 #include <utility>
 
-#include "server/guarded_server.h"
+#include "server/http/guarded_server.h"
 #include "tests/testing/temp_dir.h"
 #include "tests/testing/write_file.h"
 #include "tools/hub/sha256.h"

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "server/tls.h"
+#include "server/http/tls.h"
 
 namespace quern::testing {
 

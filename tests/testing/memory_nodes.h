@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/memory_nodes.h"
+#include "runtime/machine/memory_nodes.h"
 #include "tests/testing/cpus.h"
 #include "tests/testing/temp_dir.h"
 #include "tests/testing/write_file.h"

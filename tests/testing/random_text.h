@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "runtime/utf8.h"
+#include "gguf/base/utf8.h"
 
 namespace quern::testing {
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "gguf/gguf_file.h"
-#include "runtime/tokenizer.h"
+#include "runtime/text/token.h"
 
 namespace quern::testing {
 

@@ -7,7 +7,7 @@
 #include <fstream>
 
 #include "tests/testing/temp_dir.h"
-#include "tools/commands.h"
+#include "tools/cli/commands.h"
 
 namespace quern::testing {
 

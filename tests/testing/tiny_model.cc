@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <utility>
 
-#include "tools/random_blocks.h"
+#include "tools/quantize/random_blocks.h"
 
 namespace quern::testing {
 namespace {

@@ -5,9 +5,9 @@
 #include <memory>
 #include <string>
 
-#include "runtime/model.h"
+#include "runtime/model/model.h"
 #include "tests/testing/temp_dir.h"
-#include "tools/synthetic_model.h"
+#include "tools/quantize/synthetic_model.h"
 
 namespace quern::testing {
 

@@ -12,7 +12,7 @@
 
 #include "gguf/gguf_file.h"
 #include "gguf/gguf_writer.h"
-#include "runtime/vocabulary.h"
+#include "runtime/text/vocabulary.h"
 
 namespace quern::testing {
 

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "gguf/parse_number.h"
+#include "gguf/base/parse_number.h"
 
 namespace quern {
 namespace {

@@ -3,8 +3,8 @@
 #include <filesystem>
 #include <system_error>
 
-#include "gguf/printable.h"
-#include "tools/format_number.h"
+#include "gguf/base/format_number.h"
+#include "gguf/base/printable.h"
 
 namespace quern {
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "gguf/result.h"
+#include "gguf/base/result.h"
 
 namespace quern {
 

@@ -12,8 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "gguf/parse_number.h"
-#include "gguf/printable.h"
+#include "gguf/base/parse_number.h"
+#include "gguf/base/printable.h"
 #include "tools/hub/hub_client.h"
 #include "tools/hub/partial_file.h"
 #include "tools/hub/sha256.h"

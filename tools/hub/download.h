@@ -6,7 +6,7 @@
 #include <functional>
 #include <string>
 
-#include "gguf/result.h"
+#include "gguf/base/result.h"
 #include "tools/hub/backoff.h"
 
 namespace quern {

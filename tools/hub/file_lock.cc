@@ -9,7 +9,7 @@
 #include <cstring>
 #include <utility>
 
-#include "gguf/printable.h"
+#include "gguf/base/printable.h"
 
 namespace quern {
 namespace {

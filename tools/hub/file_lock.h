@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "gguf/result.h"
+#include "gguf/base/result.h"
 
 namespace quern {
 

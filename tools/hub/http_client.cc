@@ -8,8 +8,8 @@
 #include <cstdlib>
 #include <utility>
 
-#include "gguf/printable.h"
-#include "server/lower_ascii.h"
+#include "gguf/base/lower_ascii.h"
+#include "gguf/base/printable.h"
 #include "tools/hub/trusted_certificates.h"
 
 namespace quern {

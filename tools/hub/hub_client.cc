@@ -6,8 +6,8 @@
 #include <thread>
 #include <utility>
 
-#include "gguf/printable.h"
-#include "server/parse_json.h"
+#include "gguf/base/parse_json.h"
+#include "gguf/base/printable.h"
 
 namespace quern {
 namespace {

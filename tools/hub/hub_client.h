@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "gguf/result.h"
+#include "gguf/base/result.h"
 #include "tools/hub/backoff.h"
 #include "tools/hub/http_client.h"
 #include "tools/hub/model_choice.h"

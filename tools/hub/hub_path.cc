@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "gguf/printable.h"
+#include "gguf/base/printable.h"
 
 namespace quern {
 namespace {

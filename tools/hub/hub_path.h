@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "gguf/result.h"
+#include "gguf/base/result.h"
 
 namespace quern {
 

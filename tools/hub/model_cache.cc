@@ -8,15 +8,15 @@
 #include <tuple>
 #include <utility>
 
-#include "gguf/printable.h"
+#include "gguf/base/parse_json.h"
+#include "gguf/base/printable.h"
+#include "gguf/base/read_text.h"
+#include "gguf/base/write_text.h"
 #include "gguf/split_name.h"
-#include "gguf/write_text.h"
-#include "server/parse_json.h"
 #include "tools/hub/file_lock.h"
 #include "tools/hub/model_choice.h"
 #include "tools/hub/partial_file.h"
 #include "tools/hub/sha256.h"
-#include "tools/read_text.h"
 
 namespace quern {
 namespace {

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "gguf/result.h"
+#include "gguf/base/result.h"
 #include "tools/hub/hub_client.h"
 #include "tools/hub/hub_path.h"
 

@@ -4,7 +4,7 @@
 #include <map>
 #include <utility>
 
-#include "gguf/printable.h"
+#include "gguf/base/printable.h"
 #include "gguf/split_name.h"
 #include "tools/hub/hub_path.h"
 

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "gguf/result.h"
+#include "gguf/base/result.h"
 
 namespace quern {
 

@@ -14,10 +14,10 @@
 #include <optional>
 #include <utility>
 
-#include "gguf/printable.h"
-#include "server/parse_json.h"
-#include "tools/format_number.h"
-#include "tools/read_text.h"
+#include "gguf/base/format_number.h"
+#include "gguf/base/parse_json.h"
+#include "gguf/base/printable.h"
+#include "gguf/base/read_text.h"
 
 namespace quern {
 namespace {

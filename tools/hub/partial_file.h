@@ -8,7 +8,7 @@
 #include <span>
 #include <string>
 
-#include "gguf/result.h"
+#include "gguf/base/result.h"
 #include "tools/hub/byte_ranges.h"
 
 namespace quern {

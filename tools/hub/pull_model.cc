@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "gguf/printable.h"
+#include "gguf/base/printable.h"
 #include "tools/hub/disk_space.h"
 #include "tools/hub/file_lock.h"
 #include "tools/hub/model_cache.h"

@@ -5,7 +5,7 @@
 #include <functional>
 #include <string>
 
-#include "gguf/result.h"
+#include "gguf/base/result.h"
 #include "tools/hub/download.h"
 #include "tools/hub/hub_client.h"
 #include "tools/hub/hub_path.h"

@@ -9,8 +9,8 @@
 #include <memory>
 #include <vector>
 
-#include "gguf/printable.h"
-#include "server/digest.h"
+#include "gguf/base/digest.h"
+#include "gguf/base/printable.h"
 
 namespace quern {
 namespace {

@@ -12,7 +12,7 @@
 #include <sstream>
 #include <system_error>
 
-#include "gguf/printable.h"
+#include "gguf/base/printable.h"
 
 namespace quern {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "gguf/result.h"
+#include "gguf/base/result.h"
 
 namespace quern {
 

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "server/certificate.h"
+#include "server/access/certificate.h"
 #include "tests/testing/local_hub.h"
 #include "tests/testing/read_file.h"
 #include "tests/testing/temp_dir.h"

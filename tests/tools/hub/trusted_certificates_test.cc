@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "server/certificate.h"
+#include "server/access/certificate.h"
 #include "tests/testing/temp_dir.h"
 #include "tests/testing/variable.h"
 #include "tests/testing/write_file.h"

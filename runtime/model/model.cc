@@ -1,0 +1,271 @@
+#include "runtime/model/model.h"
+
+#include <algorithm>
+#include <string>
+#include <unordered_set>
+
+#include "gguf/base/printable.h"
+#include "kernels/reference.h"
+#include "runtime/machine/node_work.h"
+#include "runtime/machine/thread_team.h"
+
+namespace quern {
+
+/// Finds and checks every tensor first, then packs them all in parallel; the first failure sticks.
+class ModelLoader {
+ public:
+  ModelLoader(const GgufFile& file, Model& model) : file_(file), model_(model) {}
+
+  Status Load(const LoadOptions& options) {
+    model_.nodes_ = options.nodes;
+    if (Status status = LoadVocabulary(options); !status) return status;
+    if (Status status = CheckTensors(); !status) return status;
+    if (options.mode == LoadMode::kPack) {
+      if (Status status = Pack(options); !status) return status;
+    } else {
+      UseInPlace();
+    }
+    if (tied_) model_.output_ = model_.token_embd_;
+    return {};
+  }
+
+  Status CheckTensors(const HParams& hparams) {
+    model_.hparams_ = hparams;
+    return CheckTensors();
+  }
+
+ private:
+  /// A matrix of the file and where the model keeps it.
+  struct Pending {
+    const TensorInfo* tensor;
+    WeightMatrix* matrix;
+  };
+
+  Status LoadVocabulary(const LoadOptions& options) {
+    Result<HParams> hparams = HParams::Load(file_);
+    if (!hparams) return Propagate(hparams);
+    model_.hparams_ = std::move(*hparams);
+    Result<Tokenizer> tokenizer = Tokenizer::Load(file_);
+    if (!tokenizer) return Propagate(tokenizer);
+    if (tokenizer->n_vocab() > model_.hparams_.n_vocab) {
+      return Fail(ErrorCode::kCorruptFile, "{}: {} tokens but only {} rows in 'token_embd.weight'",
+                  file_.name(), tokenizer->n_vocab(), model_.hparams_.n_vocab);
+    }
+    model_.tokenizer_.emplace(std::move(*tokenizer));
+    if (!options.chat_template && file_.Find("tokenizer.chat_template") == nullptr) return {};
+    Result<ChatTemplate> chat_template = ChatTemplate::Load(file_, options.chat_template);
+    if (!chat_template) return Propagate(chat_template);
+    model_.chat_template_.emplace(std::move(*chat_template));
+    return {};
+  }
+
+  Status CheckTensors() {
+    FindTensors();
+    RefuseUnknownTensors();
+    return status_;
+  }
+
+  void FindTensors() {
+    const HParams& hp = model_.hparams_;
+    const uint64_t q_width = uint64_t{hp.n_head} * hp.head_dim;
+    const uint64_t kv_width = uint64_t{hp.n_head_kv} * hp.head_dim;
+    Matrix("token_embd.weight", hp.n_vocab, hp.n_embd, &model_.token_embd_);
+    Vector("output_norm.weight", hp.n_embd, &model_.output_norm_);
+    tied_ = file_.FindTensor("output.weight") == nullptr;
+    if (!tied_) Matrix("output.weight", hp.n_vocab, hp.n_embd, &model_.output_);
+    if (file_.FindTensor("rope_freqs.weight") != nullptr) used_.insert("rope_freqs.weight");
+
+    model_.layers_.resize(hp.n_layer);
+    for (uint32_t i = 0; i < hp.n_layer && status_; ++i) {
+      LayerWeights& layer = model_.layers_[i];
+      const std::string prefix = "blk." + std::to_string(i) + ".";
+      Vector(prefix + "attn_norm.weight", hp.n_embd, &layer.attn_norm);
+      Matrix(prefix + "attn_q.weight", q_width, hp.n_embd, &layer.attn_q);
+      Matrix(prefix + "attn_k.weight", kv_width, hp.n_embd, &layer.attn_k);
+      Matrix(prefix + "attn_v.weight", kv_width, hp.n_embd, &layer.attn_v);
+      Matrix(prefix + "attn_output.weight", hp.n_embd, q_width, &layer.attn_output);
+      Vector(prefix + "ffn_norm.weight", hp.n_embd, &layer.ffn_norm);
+      Matrix(prefix + "ffn_gate.weight", hp.n_ff, hp.n_embd, &layer.ffn_gate);
+      Matrix(prefix + "ffn_up.weight", hp.n_ff, hp.n_embd, &layer.ffn_up);
+      Matrix(prefix + "ffn_down.weight", hp.n_embd, hp.n_ff, &layer.ffn_down);
+    }
+  }
+
+  /// The tensor with this name, type runnable and shape [n_cols, n_rows]; null after a failure.
+  const TensorInfo* Find(const std::string& name, uint64_t n_rows, uint64_t n_cols) {
+    if (!status_) return nullptr;
+    const TensorInfo* tensor = file_.FindTensor(name);
+    if (tensor == nullptr) {
+      status_ = Fail(ErrorCode::kCorruptFile, "{}: no tensor '{}'", file_.name(), name);
+    } else if (!IsRunnable(tensor->type)) {
+      status_ =
+          Fail(ErrorCode::kUnsupported, "{}: tensor '{}' is of type {}, which Quern does not run",
+               file_.name(), name, NameOf(tensor->type));
+    } else if (tensor->n_cols() != n_cols || tensor->n_rows() != n_rows) {
+      status_ = Fail(ErrorCode::kCorruptFile, "{}: tensor '{}' is {} x {}, expected {} x {}",
+                     file_.name(), name, tensor->n_cols(), tensor->n_rows(), n_cols, n_rows);
+    } else {
+      used_.insert(std::string(name));
+      return tensor;
+    }
+    return nullptr;
+  }
+
+  void Matrix(const std::string& name, uint64_t n_rows, uint64_t n_cols, WeightMatrix* matrix) {
+    const TensorInfo* tensor = Find(name, n_rows, n_cols);
+    if (tensor == nullptr) return;
+    *matrix = {.type = tensor->type, .n_rows = n_rows, .n_cols = n_cols};
+    pending_.push_back({tensor, matrix});
+  }
+
+  void Vector(const std::string& name, uint64_t n, std::vector<float>* vector) {
+    const TensorInfo* tensor = Find(name, 1, n);
+    if (tensor == nullptr) return;
+    vector->resize(n);
+    DequantizeRow(tensor->type, tensor->data.data(), n, vector->data());
+  }
+
+  /// A tensor that the forward pass does not use would make answers silently wrong.
+  void RefuseUnknownTensors() {
+    for (const TensorInfo& tensor : file_.tensors()) {
+      if (!status_) return;
+      if (!used_.contains(std::string(tensor.name))) {
+        status_ = Fail(ErrorCode::kUnsupported, "{}: tensor {} has no place in architecture {}",
+                       file_.name(), Quoted(tensor.name), Quoted(model_.hparams_.arch));
+      }
+    }
+  }
+
+  void UseInPlace() {
+    model_.file_ = file_;
+    for (const Pending& pending : pending_) {
+      pending.matrix->layout = WeightLayout::kRows;
+      pending.matrix->data = pending.tensor->data.data();
+    }
+  }
+
+  Status Pack(const LoadOptions& options) {
+    size_t bytes = 0;
+    for (const Pending& pending : pending_)
+      bytes += WeightArena::Rounded(pending.matrix->n_bytes());
+    Result<WeightArena> arena = WeightArena::Create(bytes);
+    if (!arena) return Propagate(arena);
+    model_.arena_.emplace(std::move(*arena));
+
+    ThreadTeam team(options.n_threads > 0 ? options.n_threads : AvailableThreads());
+    size_t done = 0;
+    for (const Pending& pending : pending_) {
+      std::byte* packed = model_.arena_->Allocate(pending.matrix->n_bytes());
+      pending.matrix->data = packed;
+      PackMatrix(team, *pending.tensor, *pending.matrix, packed);
+      done += pending.tensor->data.size();
+      if (options.progress) {
+        options.progress(static_cast<double>(done) /
+                         static_cast<double>(std::max<size_t>(bytes, 1)));
+      }
+    }
+    return {};
+  }
+
+  void PackMatrix(ThreadTeam& team, const TensorInfo& tensor, const WeightMatrix& matrix,
+                  std::byte* packed) {
+    const size_t group_bytes = PackedGroupBytes(matrix.type, matrix.n_cols);
+    const size_t row_bytes = RowBytes(matrix.type, matrix.n_cols);
+    // About 1 MiB a piece: enough to share out evenly, and the source pages of a piece are dropped
+    // after it, so that the file and its packed copy are never resident together.
+    const size_t piece = std::max<size_t>(1, (size_t{1} << 20) / group_bytes);
+    NodeWork work(&model_.nodes(), 1);
+    const auto groups_of = [&](size_t node) { return model_.GroupsOf(matrix, node); };
+    const auto pack_piece = [&](const NodeWork::Chunk& chunk) {
+      for (size_t group = chunk.begin; group < chunk.end; ++group) {
+        const size_t row = group * kRowGroup;
+        PackGroup(matrix.type, matrix.n_cols, std::min(kRowGroup, matrix.n_rows - row),
+                  tensor.data.data() + row * row_bytes, packed + group * group_bytes);
+      }
+      const size_t first_row = chunk.begin * kRowGroup;
+      const size_t last_row = std::min<size_t>(matrix.n_rows, chunk.end * kRowGroup);
+      file_.DropPages(
+          tensor.data.subspan(first_row * row_bytes, (last_row - first_row) * row_bytes));
+    };
+    team.ForEach(static_cast<size_t>(team.n_threads()), [&](size_t /*thread*/) {
+      while (const auto chunk = work.Take(0, groups_of, [&](size_t /*left*/) { return piece; })) {
+        pack_piece(*chunk);
+      }
+    });
+  }
+
+  const GgufFile& file_;
+  Model& model_;
+  Status status_;
+  bool tied_ = false;
+  std::vector<Pending> pending_;
+  std::unordered_set<std::string> used_;
+};
+
+Result<std::shared_ptr<const Model>> Model::Load(const GgufFile& file, const LoadOptions& options) {
+  // make_shared cannot reach the private constructor.
+  std::shared_ptr<Model> model(new Model());
+  if (Status status = ModelLoader(file, *model).Load(options); !status) return Propagate(status);
+  return std::shared_ptr<const Model>(std::move(model));
+}
+
+Status Model::CheckTensors(const GgufFile& file, const HParams& hparams) {
+  Model unfinished;
+  return ModelLoader(file, unfinished).CheckTensors(hparams);
+}
+
+std::vector<const WeightMatrix*> Model::Matrices() const {
+  std::vector<const WeightMatrix*> matrices = {&token_embd_};
+  for (const LayerWeights& layer : layers_) {
+    const auto of_layer = layer.Matrices();
+    matrices.insert(matrices.end(), of_layer.begin(), of_layer.end());
+  }
+  if (output_.data != token_embd_.data) matrices.push_back(&output_);
+  return matrices;
+}
+
+size_t Model::weight_bytes() const {
+  size_t n_bytes = 0;
+  for (const WeightMatrix* matrix : Matrices()) n_bytes += matrix->n_bytes();
+  return n_bytes;
+}
+
+size_t Model::bytes_per_token() const {
+  const bool tied = output_.data == token_embd_.data;
+  return weight_bytes() - (tied ? 0 : token_embd_.n_bytes());
+}
+
+size_t Model::n_params() const {
+  const bool tied = output_.data == token_embd_.data;
+  size_t n = macs_per_token() + output_norm_.size();
+  if (!tied) n += token_embd_.n_rows * token_embd_.n_cols;
+  for (const LayerWeights& layer : layers_) n += layer.attn_norm.size() + layer.ffn_norm.size();
+  return n;
+}
+
+size_t Model::macs_per_token() const {
+  size_t macs = output_.n_rows * output_.n_cols;
+  for (const LayerWeights& layer : layers_) {
+    for (const WeightMatrix* w : layer.Matrices()) macs += w->n_rows * w->n_cols;
+  }
+  return macs;
+}
+
+std::vector<Token> Model::EncodePrompt(std::string_view text) const {
+  const std::optional<Token> bos = tokenizer_->bos();
+  const bool has_bos = bos && text.starts_with(tokenizer_->Piece(*bos, true));
+  return tokenizer_->Encode(text, {.add_special = !has_bos, .parse_special = true});
+}
+
+Result<std::string> Model::RenderChat(std::span<const ChatMessage> messages) const {
+  if (!chat_template_) return Fail(ErrorCode::kUnsupported, "the model has no chat template");
+  return chat_template_->Render(messages, /*add_generation_prompt=*/true);
+}
+
+Result<std::vector<Token>> Model::EncodeChat(std::span<const ChatMessage> messages) const {
+  Result<std::string> text = RenderChat(messages);
+  if (!text) return Propagate(text);
+  return EncodePrompt(*text);
+}
+
+}  // namespace quern

@@ -1,0 +1,46 @@
+// Endpoints that need the model and not the engine: models, props, tokens, templates, slots.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gguf/base/result.h"
+#include "runtime/engine/engine_status.h"
+#include "runtime/model/model.h"
+#include "server/api/api_request.h"
+#include "server/api/model_status.h"
+#include "server/api/response_format.h"
+#include "server/api/router.h"
+
+namespace quern {
+
+/// The models, and the routers that stand for them.
+Json ModelsJson(std::span<const ModelStatus> models, std::span<const Router> routers);
+/// `sampling`: what holds where a request of llama.cpp's kind says nothing.
+Json PropsJson(const Model& model, const ModelInfo& info, const SamplingParams& sampling,
+               std::string_view version);
+/// As llama-server has it, an object per place: those in use first, then requests that wait for
+/// one.
+Json SlotsJson(const EngineStatus& status, const ModelInfo& info);
+
+// Objects of requests in, responses out. Errors: kInvalidArgument naming the field, and those of
+// ChatTemplate::Render.
+Result<Json> Tokenize(const Model& model, const nlohmann::json& body);
+Result<Json> Detokenize(const Model& model, const nlohmann::json& body);
+Result<Json> ApplyTemplate(const Model& model, const nlohmann::json& body);
+
+/// The tokens of a prompt. Errors: those of Model::EncodeChat.
+Result<std::vector<Token>> Encode(const Model& model, const ApiPrompt& prompt);
+
+struct EmbeddingRequest {
+  std::vector<ApiPrompt> inputs;
+  bool base64 = false;
+};
+Result<EmbeddingRequest> ParseEmbeddingRequest(const nlohmann::json& body);
+Json EmbeddingsJson(const ModelInfo& info, const EmbeddingRequest& request,
+                    std::span<const Answer> answers);
+
+}  // namespace quern

@@ -1,0 +1,109 @@
+// The thread that owns the engine, and the only door to it for HTTP threads.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include "gguf/base/result.h"
+#include "runtime/engine/engine.h"
+#include "server/inference/event_queue.h"
+#include "server/inference/stall_timer.h"
+#include "server/inference/thread_budget.h"
+
+namespace quern {
+
+/// One answer on its way through the inference thread; its HTTP thread holds it while it writes.
+struct Ticket {
+  GenerateRequest request;
+  std::shared_ptr<EventQueue> events;
+  size_t index = 0;                    ///< of the answer among those that share the queue
+  std::atomic<bool> started{false};    ///< it has left the line
+  std::atomic<bool> cancelled{false};  ///< set by the HTTP thread when its client is gone
+};
+
+class InferenceThread {
+ public:
+  /// `max_queue`: most answers that wait beside those that the engine runs together.
+  /// `on_inter_token` is told the seconds between two tokens of an answer, from this thread. Each
+  /// step takes its threads from `budget`, where there is one, which outlives it.
+  InferenceThread(std::unique_ptr<Engine> engine, size_t max_queue,
+                  std::function<void(double)> on_inter_token = nullptr,
+                  ThreadBudget* budget = nullptr);
+  /// Cancels what runs, and joins the thread.
+  ~InferenceThread();
+  InferenceThread(const InferenceThread&) = delete;
+  InferenceThread& operator=(const InferenceThread&) = delete;
+
+  /// As Engine::Check. Any thread.
+  Status Check(const GenerateRequest& request) const { return engine_->Check(request); }
+
+  /// Moves requests that have passed Check to the inference thread, all or none; their events come
+  /// to `events`, the first request's with the index `first`. Never waits for that thread. Errors:
+  /// kOutOfMemory when too many are held already; kCancelled after Close.
+  Result<std::vector<std::shared_ptr<Ticket>>> Submit(std::span<GenerateRequest> requests,
+                                                      size_t first,
+                                                      const std::shared_ptr<EventQueue>& events);
+
+  /// Takes no more requests, gives those that are held until `deadline` to finish, and then cancels
+  /// them. Any thread.
+  void Close(std::chrono::steady_clock::time_point deadline);
+
+  const Model& model() const { return engine_->model(); }
+  const EngineOptions& options() const { return engine_->options(); }
+  /// What the engine held after its last step, and what has arrived since. Any thread; does not
+  /// wait for a step.
+  EngineStatus status() const;
+  /// For how long it has not come round to what there is to do; a step takes about a second at
+  /// most. Zero while there is nothing. Any thread.
+  std::chrono::steady_clock::duration stalled() const;
+  /// Whether it takes no more requests.
+  bool closed() const { return closed_; }
+  /// Most answers that run and wait together.
+  size_t max_requests() const { return max_requests_; }
+  /// Answers handed over and not yet finished.
+  size_t n_active() const { return n_active_; }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Running {
+    std::shared_ptr<Ticket> ticket;
+    RequestId id;
+    Clock::time_point last_token;  ///< the clock's beginning: there was none
+  };
+
+  void Loop();
+  /// A step of the engine. One that fails, for want of memory, ends what runs.
+  bool Step();
+  /// Takes what has arrived; while there is nothing to do, waits for it. False at the end.
+  bool TakeArrivals(bool busy);
+  void Start(const std::shared_ptr<Ticket>& ticket);
+  void OnEvent(const Ticket* ticket, const GenerateEvent& event);
+  /// After a step: tells monitors, and those who wait for their start.
+  void Publish();
+
+  std::unique_ptr<Engine> engine_;
+  size_t max_requests_;
+  std::function<void(double)> on_inter_token_;
+  ThreadBudget* budget_;
+  std::atomic<size_t> n_active_{0};
+  std::atomic<bool> closed_{false};      ///< no more requests
+  std::atomic<bool> cancel_all_{false};  ///< those that are held end now
+  mutable std::mutex mutex_;
+  std::condition_variable work_;
+  std::vector<std::shared_ptr<Ticket>> arrivals_;  ///< under mutex_
+  bool stopping_ = false;                          ///< under mutex_
+  StallTimer stall_;                               ///< under mutex_
+  EngineStatus status_;                            ///< under mutex_
+  std::vector<Running> running_;                   ///< of the inference thread alone
+  std::thread thread_;
+};
+
+}  // namespace quern

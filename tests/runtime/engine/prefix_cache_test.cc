@@ -1,0 +1,107 @@
+#include "runtime/engine/prefix_cache.h"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "runtime/forward/sequence.h"
+
+namespace quern {
+namespace {
+
+using Pages = std::vector<KvPool::PageId>;
+
+HParams SmallHParams() {
+  HParams hparams;
+  hparams.n_layer = 1;
+  hparams.n_head_kv = 1;
+  hparams.head_dim = 16;
+  return hparams;
+}
+
+std::vector<Token> Tokens(size_t n, Token first) {
+  std::vector<Token> tokens(n);
+  std::iota(tokens.begin(), tokens.end(), first);
+  return tokens;
+}
+
+class PrefixCacheTest : public testing::Test {
+ protected:
+  /// Runs a sequence of these tokens and keeps its pages in the cache.
+  Pages Keep(const std::vector<Token>& tokens) {
+    Sequence sequence(&pool_);
+    const Pages shared = cache_.Find(tokens);
+    sequence.Share(shared);
+    EXPECT_TRUE(sequence.Reserve(tokens.size() - sequence.n_past()));
+    sequence.Advance(tokens.size() - sequence.n_past());
+    cache_.Keep(tokens, sequence.pages());
+    return {sequence.pages().begin(), sequence.pages().end()};
+  }
+
+  KvPool pool_ = std::move(*KvPool::Create(SmallHParams(), KvType::kF16, 6));
+  PrefixCache cache_{&pool_};
+};
+
+TEST_F(PrefixCacheTest, FindsTheLongestKnownPrefix) {
+  const std::vector<Token> tokens = Tokens(2 * kPageTokens + 10, 0);
+  const Pages pages = Keep(tokens);
+  EXPECT_EQ(cache_.size(), 2U);
+  EXPECT_EQ(pool_.n_free(), 4U);
+  EXPECT_EQ(cache_.Find(tokens), Pages(pages.begin(), pages.begin() + 2));
+
+  std::vector<Token> other = tokens;
+  other[kPageTokens + 3] = 9999;
+  EXPECT_EQ(cache_.Find(other), Pages(pages.begin(), pages.begin() + 1));
+  other[0] = 9999;
+  EXPECT_TRUE(cache_.Find(other).empty());
+}
+
+TEST_F(PrefixCacheTest, LeavesOneTokenToRun) {
+  const std::vector<Token> tokens = Tokens(2 * kPageTokens, 0);
+  Keep(tokens);
+  EXPECT_EQ(cache_.Find(tokens).size(), 1U);
+  EXPECT_EQ(cache_.Find(Tokens(2 * kPageTokens + 1, 0)).size(), 2U);
+}
+
+TEST_F(PrefixCacheTest, TheSamePageUnderAnotherParentIsAnotherPage) {
+  std::vector<Token> tokens = Tokens(kPageTokens, 500);
+  const std::vector<Token> second = Tokens(kPageTokens, 0);
+  tokens.insert(tokens.end(), second.begin(), second.end());
+  Keep(tokens);
+  EXPECT_TRUE(cache_.Find(Tokens(kPageTokens + 1, 0)).empty());
+}
+
+TEST_F(PrefixCacheTest, MakesRoomFromTheLeastRecentLeaf) {
+  const std::vector<Token> first = Tokens(2 * kPageTokens + 1, 0);
+  const std::vector<Token> second = Tokens(2 * kPageTokens + 1, 1000);
+  Keep(first);
+  Keep(second);
+  EXPECT_EQ(pool_.n_free(), 2U);
+  EXPECT_EQ(cache_.Find(first).size(), 2U);  // now `second` is the least recent
+  cache_.MakeRoom(3);
+  EXPECT_EQ(pool_.n_free(), 3U);
+  EXPECT_EQ(cache_.Find(second).size(), 1U);
+  EXPECT_EQ(cache_.Find(first).size(), 2U);
+  cache_.MakeRoom(6);
+  EXPECT_EQ(pool_.n_free(), 6U);
+  EXPECT_EQ(cache_.size(), 0U);
+}
+
+TEST_F(PrefixCacheTest, NeverForgetsPagesInUse) {
+  const std::vector<Token> tokens = Tokens(2 * kPageTokens + 1, 0);
+  Keep(tokens);
+  std::optional<Sequence> user(&pool_);
+  user->Share(cache_.Find(tokens));
+  cache_.MakeRoom(6);
+  EXPECT_EQ(cache_.size(), 2U);
+  user.reset();
+  cache_.MakeRoom(6);
+  EXPECT_EQ(cache_.size(), 0U);
+  EXPECT_EQ(pool_.n_free(), 6U);
+}
+
+}  // namespace
+}  // namespace quern
