@@ -6,6 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 base=${1:?a commit is needed}
 shift
+git rev-parse --verify --quiet "$base^{commit}" >/dev/null || { echo "error: no commit '$base'" >&2; exit 1; }
 
 # -l0: however many files moved, each is compared with all.
 git diff --no-ext-diff --no-color --find-renames -l0 --unified=0 "$base" -- "$@" |

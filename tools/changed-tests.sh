@@ -6,8 +6,9 @@ set -eu
 cd "$(dirname "$0")/.."
 most=${2:-}
 
+files=$(tools/changed-files.sh "${1:?a commit is needed}" '*.cc' '*.h' '*.inc')
 tests=$(
-  tools/changed-files.sh "${1:?a commit is needed}" '*.cc' '*.h' '*.inc' | while read -r file; do
+  echo "$files" | while read -r file; do
     stem=$(echo "$file" | sed -E 's/(-inl)?\.[a-z]+$//')
     case $file in
       tests/*_test.cc)

@@ -15,7 +15,8 @@ tools/check-documents.sh
 git ls-files '*.cc' '*.h' '*.inc' | xargs clang-format --dry-run --Werror
 
 if [ -n "${1-}" ]; then
-  changed=$(tools/changed-files.sh "$1" '*.cc' '*.h' | sed 's/\.h$/.cc/' | awk '!seen[$0]++')
+  changed=$(tools/changed-files.sh "$1" '*.cc' '*.h')
+  changed=$(echo "$changed" | sed 's/\.h$/.cc/' | awk '!seen[$0]++')
   # A header alone has no source.
   files=$(for file in $changed; do [ ! -f "$file" ] || echo "$file"; done)
 else

@@ -31,7 +31,7 @@ run_some() {
     if grep -q "^build $test: phony" "build/$preset/build.ninja"; then
       known="$known $test"
     else
-      echo "no test of this build: $test"
+      echo "$test is no test of this build" >&2
       [ "$strict" = no ] || exit 1
     fi
   done
