@@ -24,6 +24,7 @@ test('the program, its manual page, completion and documents are installed, and 
     'share/doc/quern/README.md',
     'share/doc/quern/bench/README.md',
     'share/doc/quern/kernels/NOTES.md',
+    'share/doc/quern/runtime/README.md',
     'share/doc/quern/server/README.md',
     'share/doc/quern/server/SIGNATURES.md',
     'share/doc/quern/tools/README.md',

@@ -8,6 +8,7 @@ foreach(document
     CONTRIBUTING.md
     bench/README.md
     kernels/NOTES.md
+    runtime/README.md
     server/README.md
     server/SIGNATURES.md
     tools/README.md
