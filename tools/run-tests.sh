@@ -50,6 +50,7 @@ case $preset in
     exit
     ;;
   sanitized)
+    strict=yes
     # shellcheck disable=SC2046  # a list of words
     run_some asan-ubsan $(sed 's/#.*//' tests/sanitized.txt)
     exit
