@@ -6,8 +6,8 @@
 namespace quern {
 namespace {
 
-/// How long between two looks at who has begun, and whether the client is still there.
-constexpr std::chrono::milliseconds kPatience(50);
+/// Between two looks at who has begun, and whether the client is still there.
+constexpr std::chrono::milliseconds kBeginPollInterval(50);
 
 }  // namespace
 
@@ -48,7 +48,7 @@ Generation::Begin Generation::AwaitBegin(std::chrono::milliseconds timeout,
     return ticket->started.load();
   };
   while (std::none_of(tickets_.begin(), tickets_.end(), has_begun)) {
-    early_ = events_->Take(kPatience);
+    early_ = events_->Take(kBeginPollInterval);
     if (early_ && early_->event.finish_reason == FinishReason::kCancelled) return Begin::kCutOff;
     if (early_) break;
     if (is_client_gone()) return Begin::kClientGone;

@@ -16,10 +16,10 @@ GenerateEvent CancelledEvent() {
 }  // namespace
 
 InferenceThread::InferenceThread(std::unique_ptr<Engine> engine, size_t max_queue,
-                                 std::function<void(double)> on_inter_token, ThreadBudget* budget)
+                                 InferenceListener listener, ThreadBudget* budget)
     : engine_(std::move(engine)),
       max_requests_(engine_->options().max_running + max_queue),
-      on_inter_token_(std::move(on_inter_token)),
+      listener_(std::move(listener)),
       budget_(budget),
       status_(engine_->status()),
       thread_([this] { Loop(); }) {}
@@ -46,7 +46,7 @@ Result<std::vector<std::shared_ptr<Ticket>>> InferenceThread::Submit(
   }
   if (n_active_.fetch_add(n) + n > max_requests_) {
     n_active_.fetch_sub(n);
-    return Fail(ErrorCode::kOutOfMemory, "{} answers are running or waiting already: try later",
+    return Fail(ErrorCode::kBusy, "{} answers are running or waiting already: try later",
                 max_requests_);
   }
   for (size_t i = 0; i < n; ++i) tickets[i]->request = std::move(requests[i]);
@@ -108,7 +108,8 @@ bool InferenceThread::Step() {
     if (budget_ == nullptr) return engine_->Step();
     const ThreadBudget::Share share = budget_->Take(engine_->options().n_threads);
     return engine_->Step();
-  } catch (const std::exception&) {
+  } catch (const std::exception& error) {
+    if (listener_.on_failed_step) listener_.on_failed_step(error.what(), running_.size());
     for (const Running& running : running_) engine_->Cancel(running.id);
     return true;
   }
@@ -152,8 +153,8 @@ void InferenceThread::OnEvent(const Ticket* ticket, const GenerateEvent& event) 
                                     [&](const Running& r) { return r.ticket.get() == ticket; });
   const Clock::time_point now = Clock::now();
   if (event.token) {
-    if (on_inter_token_ && running->last_token != Clock::time_point{}) {
-      on_inter_token_(std::chrono::duration<double>(now - running->last_token).count());
+    if (listener_.on_inter_token && running->last_token != Clock::time_point{}) {
+      listener_.on_inter_token(std::chrono::duration<double>(now - running->last_token).count());
     }
     running->last_token = now;
   }
