@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <deque>
 #include <list>
-#include <new>
 #include <utility>
 #include <vector>
 
@@ -47,13 +46,13 @@ size_t CommonPrefix(std::span<const Token> a, std::span<const Token> b) {
 }  // namespace
 
 struct Engine::Impl {
-  Impl(std::shared_ptr<const Model> model_in, const EngineOptions& options_in, KvPool pool_in)
+  Impl(std::shared_ptr<const Model> model_in, const EngineOptions& options_in,
+       std::unique_ptr<ForwardPass> pass_in)
       : model(std::move(model_in)),
         options(options_in),
-        team(options.n_threads),
-        pool(std::move(pool_in)),
+        pass(std::move(pass_in)),
+        pool(pass->pool()),
         prefixes(&pool),
-        executor(model, &pool, &team, options.chunk_tokens),
         pacer(options.max_stretch, options.max_step_seconds) {}
 
   using Jobs = std::list<std::unique_ptr<Job>>;
@@ -74,7 +73,7 @@ struct Engine::Impl {
   void DropCancelled();
   void Admit();
   bool IsBeingRead(const Job& job, size_t n_cached_pages) const;
-  bool TryAdmit(Job& job, std::span<const KvPool::PageId> cached);
+  bool TryAdmit(Job& job, std::span<const PageSet> cached);
   void MakeRoom();
   bool TryReserve(Job& job);
   void PutBackLast();
@@ -87,10 +86,9 @@ struct Engine::Impl {
 
   std::shared_ptr<const Model> model;
   EngineOptions options;
-  ThreadTeam team;
-  KvPool pool;
+  std::unique_ptr<ForwardPass> pass;
+  KvPool& pool;  ///< the pass's
   PrefixCache prefixes;
-  Executor executor;
   PrefillPacer pacer;
   RequestId next_id = 1;
   Jobs waiting;
@@ -113,17 +111,31 @@ Result<std::unique_ptr<Engine>> Engine::Create(std::shared_ptr<const Model> mode
   options.kv_tokens = std::max(options.kv_tokens, options.n_ctx);
   options.max_running = std::min(options.max_running, options.chunk_tokens);
   if (options.n_threads <= 0) options.n_threads = AvailableThreads();
-  Result<KvPool> pool =
-      KvPool::Create(model->hparams(), options.kv_types, PagesFor(options.kv_tokens));
-  if (!pool) return Propagate(pool);
-  try {
-    return std::unique_ptr<Engine>(
-        new Engine(std::make_unique<Impl>(std::move(model), options, std::move(*pool))));
-  } catch (const std::bad_alloc&) {
-    return Fail(ErrorCode::kOutOfMemory,
-                "no memory for the work on chunks of {} tokens by {} threads", options.chunk_tokens,
-                options.n_threads);
+  Result<std::unique_ptr<Executor>> pass =
+      Executor::Create(model, {.kv_types = options.kv_types,
+                               .n_pages = PagesFor(options.kv_tokens),
+                               .n_threads = options.n_threads,
+                               .max_rows = options.chunk_tokens});
+  if (!pass) return Propagate(pass);
+  return Create(std::move(model), options, *std::move(pass));
+}
+
+Result<std::unique_ptr<Engine>> Engine::Create(std::shared_ptr<const Model> model,
+                                               EngineOptions options,
+                                               std::unique_ptr<ForwardPass> pass) {
+  options.chunk_tokens = pass->max_rows();
+  options.kv_tokens = pass->pool().n_pages() * kPageTokens;
+  options.kv_types = pass->pool().types();
+  if (options.n_ctx == 0 || options.max_running == 0 || options.kv_tokens < options.n_ctx) {
+    return Fail(
+        ErrorCode::kInvalidArgument,
+        "context of {} and {} requests with a KV cache of {} tokens: expected at least 1 of "
+        "each, and a cache that holds a context",
+        options.n_ctx, options.max_running, options.kv_tokens);
   }
+  options.max_running = std::min(options.max_running, options.chunk_tokens);
+  return std::unique_ptr<Engine>(
+      new Engine(std::make_unique<Impl>(std::move(model), options, std::move(pass))));
 }
 
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -202,7 +214,7 @@ bool Engine::Step() {
 
   const Impl::Batch batch = impl.FormBatch();
   const EngineClock::time_point start = EngineClock::now();
-  const std::span<const float> logits = impl.executor.Forward(batch.parts);
+  const std::span<const float> logits = impl.pass->Forward(batch.parts);
   impl.Count(batch, std::chrono::duration<double>(EngineClock::now() - start).count());
   impl.Take(batch, logits);
   std::erase_if(impl.running, [](const std::unique_ptr<Job>& job) { return job->finished(); });
@@ -229,8 +241,8 @@ void Engine::Impl::Admit() {
   for (auto next = waiting.begin();
        next != waiting.end() && n_held < kMostHeld && running.size() < options.max_running;) {
     Job& job = **next;
-    const std::vector<KvPool::PageId> cached =
-        job.needs_every_row() ? std::vector<KvPool::PageId>() : prefixes.Find(job.tokens());
+    const std::vector<PageSet> cached =
+        job.needs_every_row() ? std::vector<PageSet>() : prefixes.Find(job.tokens());
     if (!job.needs_every_row() && IsBeingRead(job, cached.size())) {
       ++next;
       ++n_held;
@@ -252,7 +264,7 @@ bool Engine::Impl::IsBeingRead(const Job& job, size_t n_cached_pages) const {
 }
 
 /// Takes the pages of the whole prompt.
-bool Engine::Impl::TryAdmit(Job& job, std::span<const KvPool::PageId> cached) {
+bool Engine::Impl::TryAdmit(Job& job, std::span<const PageSet> cached) {
   job.sequence().Share(cached);
   const size_t missing = PagesFor(job.tokens().size()) - cached.size();
   // Each running answer may soon want one more. While the request has to wait, what is cached
@@ -332,27 +344,39 @@ Engine::Impl::Batch Engine::Impl::FormBatch() {
   return batch;
 }
 
-/// Gives each job its rows of what the step computed.
+/// Gives each job its rows of what the step computed. Jobs sample and pool side by side, on the
+/// threads that computed the rows, and are told of in order.
 void Engine::Impl::Take(const Batch& batch, std::span<const float> logits) {
   const size_t n_vocab = model->hparams().n_vocab;
   const size_t n_embd = model->hparams().n_embd;
-  std::span<const float> hidden = executor.hidden();
+  std::span<const float> hidden = pass->hidden();
+  std::vector<std::span<const float>> rows;  // of each job
+  rows.reserve(batch.jobs.size());
   for (size_t i = 0; i < batch.jobs.size(); ++i) {
-    Job& job = *batch.jobs[i];
     const BatchPart& part = batch.parts[i];
-    if (i >= batch.n_decoding) Remember(job);
-    std::optional<GenerateEvent> event;
-    if (job.is_embedding()) {
-      event = job.TakeHidden(hidden.first(part.n_hidden * n_embd), n_embd);
-      hidden = hidden.subspan(part.n_hidden * n_embd);
-    } else {
-      event = job.TakeLogits(logits.first(part.n_logits * n_vocab), n_vocab);
-      logits = logits.subspan(part.n_logits * n_vocab);
-    }
-    if (!event) continue;
-    if (event->token) ++totals.generated_tokens;
-    if (event->finished) Remember(job);
-    Emit(job, *std::move(event));
+    if (i >= batch.n_decoding) Remember(*batch.jobs[i]);
+    std::span<const float>& source = batch.jobs[i]->is_embedding() ? hidden : logits;
+    const size_t n =
+        batch.jobs[i]->is_embedding() ? part.n_hidden * n_embd : part.n_logits * n_vocab;
+    rows.push_back(source.first(n));
+    source = source.subspan(n);
+  }
+  std::vector<std::optional<GenerateEvent>> events(batch.jobs.size());
+  const auto take = [&](size_t i) {
+    Job& job = *batch.jobs[i];
+    events[i] =
+        job.is_embedding() ? job.TakeHidden(rows[i], n_embd) : job.TakeLogits(rows[i], n_vocab);
+  };
+  if (events.size() == 1) {
+    take(0);  // which needs nobody to wake up
+  } else {
+    pass->ForEach(events.size(), take);
+  }
+  for (size_t i = 0; i < events.size(); ++i) {
+    if (!events[i]) continue;
+    if (events[i]->token) ++totals.generated_tokens;
+    if (events[i]->finished) Remember(*batch.jobs[i]);
+    Emit(*batch.jobs[i], *std::move(events[i]));
   }
 }
 

@@ -14,6 +14,8 @@
 
 namespace quern {
 
+class ForwardPass;
+
 struct EngineOptions {
   size_t n_ctx = 4096;  ///< most tokens of one request
   /// Positions of the KV pool, which all share; at least, and by default, n_ctx.
@@ -40,6 +42,11 @@ class Engine {
  public:
   static Result<std::unique_ptr<Engine>> Create(std::shared_ptr<const Model> model,
                                                 EngineOptions options);
+  /// On a pass of the caller's, whose cache and most rows count before the options'. Errors: kInvalidArgument for a cache
+  /// that holds less than n_ctx.
+  static Result<std::unique_ptr<Engine>> Create(std::shared_ptr<const Model> model,
+                                                EngineOptions options,
+                                                std::unique_ptr<ForwardPass> pass);
   ~Engine();
 
   /// Whether Submit would take this request. Errors: kInvalidArgument for an empty prompt, a token

@@ -1,12 +1,12 @@
-// Full KV pages of earlier sequences, found again by the tokens that led to them.
+// Full KV pages of earlier sequences, found again by the rows that led to them.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <list>
 #include <map>
 #include <span>
-#include <utility>
 #include <vector>
 
 #include "runtime/forward/kv_pool.h"
@@ -14,7 +14,26 @@
 
 namespace quern {
 
-/// Pages form a tree: a page is known by its parent page and its own kPageTokens tokens, compared
+/// What stands for a row that starts from a given vector: a digest of what the vector was made of,
+/// such as the image and the place in it. Equal ones must come from equal vectors.
+using VectorDigest = std::array<uint64_t, 4>;
+
+/// The rows of a prompt as keys.
+struct PrefixRows {
+  /// In the place of the token of a row that starts from a vector.
+  static constexpr Token kVector = -1;
+
+  PrefixRows(
+      std::span<const Token> all_tokens)  // NOLINT(google-explicit-constructor): tokens alone
+      : tokens(all_tokens) {}
+  PrefixRows(std::span<const Token> all_tokens, std::span<const VectorDigest> all_vectors)
+      : tokens(all_tokens), vectors(all_vectors) {}
+
+  std::span<const Token> tokens;
+  std::span<const VectorDigest> vectors;  ///< of the rows with kVector, in order
+};
+
+/// Pages form a tree: a page is known by its parent page and its own kPageTokens rows, compared
 /// whole. A full page never changes, so sharing it gives the same bits as computing it again.
 class PrefixCache {
  public:
@@ -23,16 +42,16 @@ class PrefixCache {
   PrefixCache& operator=(const PrefixCache&) = delete;
   ~PrefixCache();
 
-  /// Pages of the longest known prefix of `prompt` that leaves at least one token to run.
-  std::vector<KvPool::PageId> Find(std::span<const Token> prompt);
+  /// Pages of the longest known prefix of `prompt` that leaves at least one row to run, and of
+  /// which all pages are there that the next rows see.
+  std::vector<PageSet> Find(const PrefixRows& prompt);
 
   /// Remembers the full pages of a sequence, taking a reference to each that is new, and gives the
   /// pages that hold them now: another's where it had computed the same before. The sequence is to
   /// adopt these, so that who uses a page uses its parents too.
-  std::vector<KvPool::PageId> Keep(std::span<const Token> tokens,
-                                   std::span<const KvPool::PageId> pages);
+  std::vector<PageSet> Keep(const PrefixRows& rows, std::span<const PageSet> pages);
 
-  /// Forgets pages that no sequence uses, least recently used first, until the pool has `n_pages`
+  /// Evicts pages that no sequence uses, least recently used first, until the pool has `n_pages`
   /// free or none is left.
   void MakeRoom(size_t n_pages);
 
@@ -43,22 +62,36 @@ class PrefixCache {
 
  private:
   static constexpr uint64_t kRoot = 0;
+  struct Key {
+    auto operator<=>(const Key&) const = default;
+    uint64_t parent;
+    std::vector<Token> tokens;
+    std::vector<VectorDigest> vectors;
+  };
   struct Entry {
     uint64_t id;
-    std::pair<uint64_t, std::vector<Token>> key;  ///< parent's id and the page's tokens
-    KvPool::PageId page;
+    Key key;
+    PageSet pages;
     size_t n_children = 0;
   };
   using Entries = std::list<Entry>;
 
-  Entries::iterator Lookup(uint64_t parent, std::span<const Token> tokens);
+  /// The key of page `index` of `rows`, whose vectors are the first of `vectors`, which then lacks
+  /// them.
+  static Key KeyOf(uint64_t parent, const PrefixRows& rows, size_t index,
+                   std::span<const VectorDigest>& vectors);
+  Entries::iterator Lookup(const Key& key);
+  /// Whether a sequence that begins with these pages has all that its next rows see.
+  bool IsUsable(std::span<const PageSet> pages) const;
+  /// Takes what a window had kept from an entry and now is there again.
+  void TakeMissing(const PageSet& pages, Entry& entry);
   /// Marks a path of prefixes, from the root down, as the most recently used.
   void MoveToFront(std::span<const Entries::iterator> path);
-  void Forget(Entries::iterator entry);
+  void Evict(Entries::iterator entry);
 
   KvPool* pool_;
   Entries entries_;  ///< most recently used first; a parent is never less recent than its children
-  std::map<std::pair<uint64_t, std::vector<Token>>, Entries::iterator> by_key_;
+  std::map<Key, Entries::iterator> by_key_;
   std::map<uint64_t, Entries::iterator> by_id_;
   uint64_t next_id_ = kRoot + 1;
 };

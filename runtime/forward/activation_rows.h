@@ -14,9 +14,9 @@ class ActivationRows {
  public:
   ActivationRows(size_t n_rows, size_t n_cols) : n_rows_(n_rows), n_cols_(n_cols) {}
 
-  /// From now on rows are written in the form that `w`, of n_cols columns, asks for.
+  /// From now on rows are written in the form that `w`, of at most n_cols columns, asks for.
   void AddReader(const WeightMatrix& w) {
-    QUERN_DCHECK(w.n_cols == n_cols_);
+    QUERN_DCHECK(w.n_cols <= n_cols_);
     AlignedBuffer<std::byte>& rows = rows_[Index(ActivationKindOf(w.type))];
     if (rows.size() == 0) rows = AlignedBuffer<std::byte>(n_rows_ * stride(w));
   }

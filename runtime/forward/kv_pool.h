@@ -1,13 +1,14 @@
-// All KV-cache memory of an engine, in pages of kPageTokens tokens, with reference counts.
+// All KV-cache memory of an engine: for each group of layers, pages of kPageTokens tokens.
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <vector>
 
 #include "gguf/base/result.h"
 #include "kernels/attention.h"
+#include "runtime/forward/page_pool.h"
 #include "runtime/model/hparams.h"
+#include "runtime/model/kv_layout.h"
 
 namespace quern {
 
@@ -15,46 +16,46 @@ inline size_t PagesFor(size_t n_tokens) {
   return n_tokens / kPageTokens + (n_tokens % kPageTokens == 0 ? 0 : 1);
 }
 
-/// A page holds K and V of every layer and KV head for its tokens. Memory is reserved at once and
-/// becomes resident when a page is first written.
+/// One page of each group, for the same kPageTokens positions; kNoPage where a group's was given
+/// back since its window has gone on.
+using PageSet = std::vector<PageId>;
+
+/// A page of a group holds K and V of its layers and KV heads for its tokens. Groups have equally
+/// many pages.
 class KvPool {
  public:
-  using PageId = uint32_t;
-
   /// Errors: kOutOfMemory with the bytes that were asked for.
   static Result<KvPool> Create(const HParams& hparams, KvTypes types, size_t n_pages);
-  KvPool(KvPool&& other) noexcept;
-  KvPool& operator=(KvPool&&) = delete;
-  ~KvPool();
 
   KvTypes types() const { return types_; }
-  size_t n_pages() const { return references_.size(); }
-  size_t n_free() const { return free_.size(); }
-  size_t page_bytes() const { return page_bytes_; }
+  const KvLayout& layout() const { return layout_; }
+  size_t n_groups() const { return groups_.size(); }
+  PagePool& group(size_t group) { return groups_[group]; }
+  const PagePool& group(size_t group) const { return groups_[group]; }
 
-  /// A free page with one reference. Call only while n_free() > 0.
-  PageId Allocate();
-  void AddReference(PageId page);
-  uint32_t references(PageId page) const { return references_[page]; }
-  /// Gives the page back when the last reference goes.
-  void Release(PageId page);
+  size_t n_pages() const { return groups_.front().n_pages(); }
+  /// Pages that every group can give.
+  size_t n_free() const;
+  /// Bytes of a page of each group.
+  size_t page_bytes() const;
 
-  std::byte* page(PageId page) { return memory_ + page * page_bytes_; }
-  /// Bytes from a page's start to the share of one KV head of one layer.
+  void AddReference(const PageSet& pages);
+  void Release(const PageSet& pages);
+  /// Whether nobody but the caller, who has a reference to each, uses any of these pages.
+  bool IsUnshared(const PageSet& pages) const;
+
+  size_t GroupOf(size_t layer) const { return layout_.places[layer].group; }
+  /// Bytes from the start of a page of the layer's group to the share of one KV head of the layer.
   size_t Offset(size_t layer, size_t head_kv) const {
-    return (layer * n_head_kv_ + head_kv) * head_bytes_;
+    const KvLayout::Place& place = layout_.places[layer];
+    return layout_.groups[place.group].Offset(types_, place.layer, head_kv);
   }
 
  private:
-  KvPool() = default;
+  KvPool(KvTypes types, KvLayout layout) : types_(types), layout_(std::move(layout)) {}
   KvTypes types_;
-  size_t n_head_kv_ = 0;
-  size_t head_bytes_ = 0;
-  size_t page_bytes_ = 0;
-  size_t mapped_bytes_ = 0;
-  std::byte* memory_ = nullptr;
-  std::vector<PageId> free_;
-  std::vector<uint32_t> references_;
+  KvLayout layout_;
+  std::vector<PagePool> groups_;
 };
 
 }  // namespace quern

@@ -4,6 +4,8 @@
 #include <array>
 #include <utility>
 
+#include "runtime/forward/executor.h"
+
 namespace quern {
 namespace {
 
@@ -18,20 +20,18 @@ size_t ChunkTokens(const Model& model, const LogitsOptions& options) {
 }  // namespace
 
 LogitsRunner::LogitsRunner(std::shared_ptr<const Model> model, const LogitsOptions& options,
-                           KvPool pool)
-    : model_(std::move(model)),
-      options_(options),
-      pool_(std::move(pool)),
-      team_(options.n_threads > 0 ? options.n_threads : AvailableThreads()),
-      executor_(model_, &pool_, &team_, ChunkTokens(*model_, options)) {}
+                           std::unique_ptr<ForwardPass> pass)
+    : model_(std::move(model)), options_(options), pass_(std::move(pass)) {}
 
 Result<std::unique_ptr<LogitsRunner>> LogitsRunner::Create(std::shared_ptr<const Model> model,
                                                            const LogitsOptions& options) {
-  const size_t n_pages = PagesFor(options.n_ctx);
-  auto pool = KvPool::Create(model->hparams(), options.kv_types, n_pages);
-  if (!pool) return Propagate(pool);
+  auto pass = Executor::Create(model, {.kv_types = options.kv_types,
+                                       .n_pages = PagesFor(options.n_ctx),
+                                       .n_threads = options.n_threads,
+                                       .max_rows = ChunkTokens(*model, options)});
+  if (!pass) return Propagate(pass);
   return std::unique_ptr<LogitsRunner>(
-      new LogitsRunner(std::move(model), options, std::move(*pool)));
+      new LogitsRunner(std::move(model), options, *std::move(pass)));
 }
 
 Status LogitsRunner::Run(std::span<const Token> tokens, size_t first_wanted, const OnRow& on_row) {
@@ -47,15 +47,15 @@ Status LogitsRunner::Run(std::span<const Token> tokens, size_t first_wanted, con
                   n_vocab);
     }
   }
-  Sequence sequence(&pool_);
+  Sequence sequence(&pass_->pool());
   if (Status reserved = sequence.Reserve(tokens.size()); !reserved) return reserved;
   for (size_t first = 0; first < tokens.size();) {
-    const size_t count = std::min(executor_.max_rows(), tokens.size() - first);
+    const size_t count = std::min(pass_->max_rows(), tokens.size() - first);
     const size_t end = first + count;
     const size_t n_logits = std::min(count, end - std::min(end, first_wanted));
     const std::array<BatchPart, 1> parts = {
         BatchPart{&sequence, tokens.subspan(first, count), n_logits}};
-    const std::span<const float> logits = executor_.Forward(parts);
+    const std::span<const float> logits = pass_->Forward(parts);
     for (size_t i = 0; i < n_logits; ++i) {
       Status done = on_row(end - n_logits + i, logits.subspan(i * n_vocab, n_vocab));
       if (!done) return done;

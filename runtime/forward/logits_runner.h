@@ -7,9 +7,7 @@
 #include <span>
 
 #include "gguf/base/result.h"
-#include "runtime/forward/executor.h"
-#include "runtime/forward/kv_pool.h"
-#include "runtime/machine/thread_team.h"
+#include "runtime/forward/forward_pass.h"
 #include "runtime/model/model.h"
 
 namespace quern {
@@ -36,12 +34,11 @@ class LogitsRunner {
   Status Run(std::span<const Token> tokens, size_t first_wanted, const OnRow& on_row);
 
  private:
-  LogitsRunner(std::shared_ptr<const Model> model, const LogitsOptions& options, KvPool pool);
+  LogitsRunner(std::shared_ptr<const Model> model, const LogitsOptions& options,
+               std::unique_ptr<ForwardPass> pass);
   std::shared_ptr<const Model> model_;
   LogitsOptions options_;
-  KvPool pool_;
-  ThreadTeam team_;
-  Executor executor_;
+  std::unique_ptr<ForwardPass> pass_;
 };
 
 }  // namespace quern

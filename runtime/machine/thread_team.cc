@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <exception>
+#include <mutex>
 #include <thread>
 
 #include "runtime/machine/worker_pool.h"
@@ -140,10 +142,18 @@ void ThreadTeam::Run(const std::function<void(TeamMember&)>& body) {
 
 void ThreadTeam::ForEach(size_t n, const std::function<void(size_t)>& body) {
   std::atomic<size_t> next{0};
+  std::mutex mutex;
+  std::exception_ptr first;  // under mutex
   const auto work = [&] {
-    for (size_t i = next.fetch_add(1); i < n; i = next.fetch_add(1)) body(i);
+    try {
+      for (size_t i = next.fetch_add(1); i < n; i = next.fetch_add(1)) body(i);
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      if (first == nullptr) first = std::current_exception();
+    }
   };
   workers_->Run(work, work);
+  if (first != nullptr) std::rethrow_exception(first);
 }
 
 }  // namespace quern

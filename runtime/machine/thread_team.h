@@ -61,7 +61,9 @@ class ThreadTeam {
   /// not depend on how many there are.
   void Run(const std::function<void(TeamMember&)>& body);
 
-  /// Runs body(i) for each i of [0, n), handed out one by one: for uneven work without barriers.
+  /// Runs body(i) for each i of [0, n), handed out one by one: for uneven work without barriers. A
+  /// body that throws ends its thread's part in it; the first exception is thrown again when all
+  /// have ended.
   void ForEach(size_t n, const std::function<void(size_t)>& body);
 
  private:

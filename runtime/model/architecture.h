@@ -1,22 +1,30 @@
-// What sets one decoder architecture apart from another: data that the loader and the forward pass
-// read.
+// A family of decoders: how its layers are described from metadata, and which tensors its files
+// have.
 #pragma once
 
 #include <string_view>
 #include <vector>
 
-#include "kernels/ops.h"
+#include "gguf/base/result.h"
+#include "runtime/model/tensor_table.h"
 
 namespace quern {
 
-/// A decoder of the Llama family: pre-norm attention with GQA and RoPE, then a gated feed-forward
-/// block.
+class HParamsReader;
+struct HParams;
+
 struct Architecture {
   std::string_view name;  ///< general.architecture, also the prefix of its metadata keys
-  RopeStyle rope_style;
+
+  /// What its files hold.
+  TensorTable (*tensors)();
+
+  /// Changes what is not as in a Llama: `hparams` comes with what the common keys say, every layer
+  /// a Llama's. Reads further keys by `reader`, whose errors stick.
+  void (*describe)(HParamsReader& reader, HParams& hparams);
 };
 
-/// Architectures that Quern runs, in the order of architectures.inc.
+/// Those that Quern runs, in the order of architectures.inc.
 const std::vector<const Architecture*>& Architectures();
 
 /// Null when no architecture has this name.

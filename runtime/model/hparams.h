@@ -1,4 +1,5 @@
-// Hyperparameters of a decoder, read from GGUF metadata, and the memory that they imply.
+// Hyperparameters of a decoder, read from GGUF metadata: the description of each layer, and what
+// stands around them.
 #pragma once
 
 #include <cstdint>
@@ -7,40 +8,33 @@
 
 #include "gguf/base/result.h"
 #include "gguf/gguf_file.h"
-#include "kernels/attention.h"
-#include "kernels/ops.h"
+#include "runtime/model/layer_spec.h"
 
 namespace quern {
 
+struct Architecture;
+
 struct HParams {
-  std::string arch;
-  std::string name;
+  const Architecture* architecture = nullptr;
+  std::string name;  ///< the model's own
   uint32_t n_vocab = 0;
   uint32_t n_ctx_train = 0;
   uint32_t n_embd = 0;
-  uint32_t n_layer = 0;
-  uint32_t n_ff = 0;
-  uint32_t n_head = 0;
-  uint32_t n_head_kv = 0;
-  uint32_t head_dim = 0;
-  uint32_t n_rot = 0;  ///< rotated elements of a head
-  float rms_eps = 0;
-  RopeStyle rope_style = RopeStyle::kAdjacent;
-  /// Angle per position of each rotated pair, scaling included; n_rot/2 values.
-  std::vector<double> rope_freqs;
+  float norm_eps = 0;          ///< of every RMSNorm
+  double embedding_scale = 1;  ///< of the embedding's rows
+  double logit_scale = 1;      ///< of the logits
+  double logit_cap = 0;        ///< c: a logit l becomes c * tanh(l / c); 0: it stays
+  std::vector<RopeTable> ropes;
+  std::vector<LayerSpec> layers;
 
+  uint32_t n_layer() const { return static_cast<uint32_t>(layers.size()); }
+
+  /// Errors: kUnsupported naming the architecture or what of the description Quern does not run,
+  /// kCorruptFile the key or tensor that is off.
   static Result<HParams> Load(const GgufFile& file);
+  /// Without a look at the tensors: n_vocab stays 0, and rope_freqs.weight does not count if it is
+  /// not there.
+  static Result<HParams> FromMetadata(const GgufFile& file);
 };
-
-/// What a model will take, computed from its file alone.
-struct MemoryEstimate {
-  uint64_t weights = 0;
-  uint64_t kv_cache = 0;
-  uint64_t scratch = 0;
-  uint64_t total() const { return weights + kv_cache + scratch; }
-};
-
-MemoryEstimate EstimateMemory(const GgufFile& file, const HParams& hparams, size_t n_ctx,
-                              KvTypes kv_types);
 
 }  // namespace quern

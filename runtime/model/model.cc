@@ -8,6 +8,8 @@
 #include "kernels/reference.h"
 #include "runtime/machine/node_work.h"
 #include "runtime/machine/thread_team.h"
+#include "runtime/model/architecture.h"
+#include "runtime/model/tensor_table.h"
 
 namespace quern {
 
@@ -25,7 +27,7 @@ class ModelLoader {
     } else {
       UseInPlace();
     }
-    if (tied_) model_.output_ = model_.token_embd_;
+    if (tied_) model_.tensors_.matrix(TensorRole::kOutput) = model_.token_embd();
     return {};
   }
 
@@ -66,63 +68,59 @@ class ModelLoader {
   }
 
   void FindTensors() {
-    const HParams& hp = model_.hparams_;
-    const uint64_t q_width = uint64_t{hp.n_head} * hp.head_dim;
-    const uint64_t kv_width = uint64_t{hp.n_head_kv} * hp.head_dim;
-    Matrix("token_embd.weight", hp.n_vocab, hp.n_embd, &model_.token_embd_);
-    Vector("output_norm.weight", hp.n_embd, &model_.output_norm_);
-    tied_ = file_.FindTensor("output.weight") == nullptr;
-    if (!tied_) Matrix("output.weight", hp.n_vocab, hp.n_embd, &model_.output_);
-    if (file_.FindTensor("rope_freqs.weight") != nullptr) used_.insert("rope_freqs.weight");
-
-    model_.layers_.resize(hp.n_layer);
-    for (uint32_t i = 0; i < hp.n_layer && status_; ++i) {
-      LayerWeights& layer = model_.layers_[i];
-      const std::string prefix = "blk." + std::to_string(i) + ".";
-      Vector(prefix + "attn_norm.weight", hp.n_embd, &layer.attn_norm);
-      Matrix(prefix + "attn_q.weight", q_width, hp.n_embd, &layer.attn_q);
-      Matrix(prefix + "attn_k.weight", kv_width, hp.n_embd, &layer.attn_k);
-      Matrix(prefix + "attn_v.weight", kv_width, hp.n_embd, &layer.attn_v);
-      Matrix(prefix + "attn_output.weight", hp.n_embd, q_width, &layer.attn_output);
-      Vector(prefix + "ffn_norm.weight", hp.n_embd, &layer.ffn_norm);
-      Matrix(prefix + "ffn_gate.weight", hp.n_ff, hp.n_embd, &layer.ffn_gate);
-      Matrix(prefix + "ffn_up.weight", hp.n_ff, hp.n_embd, &layer.ffn_up);
-      Matrix(prefix + "ffn_down.weight", hp.n_embd, hp.n_ff, &layer.ffn_down);
+    const HParams& hparams = model_.hparams_;
+    model_.layers_.resize(hparams.n_layer());
+    for (const ModelTensor& wanted : TensorsOf(hparams)) {
+      if (!status_) return;
+      const std::string name = wanted.name();
+      const TensorInfo* tensor = file_.FindTensor(name);
+      if (tensor == nullptr && wanted.optional) continue;
+      if (status_ = Check(tensor, name, wanted); !status_) return;
+      used_.insert(name);
+      Take(*tensor, wanted);
     }
+    tied_ = !model_.tensors_.Has(TensorRole::kOutput);
   }
 
-  /// The tensor with this name, type runnable and shape [n_cols, n_rows]; null after a failure.
-  const TensorInfo* Find(const std::string& name, uint64_t n_rows, uint64_t n_cols) {
-    if (!status_) return nullptr;
-    const TensorInfo* tensor = file_.FindTensor(name);
+  /// Whether the tensor is there, of a type that runs and of its shape.
+  Status Check(const TensorInfo* tensor, const std::string& name, const ModelTensor& wanted) const {
     if (tensor == nullptr) {
-      status_ = Fail(ErrorCode::kCorruptFile, "{}: no tensor '{}'", file_.name(), name);
-    } else if (!IsRunnable(tensor->type)) {
-      status_ =
-          Fail(ErrorCode::kUnsupported, "{}: tensor '{}' is of type {}, which Quern does not run",
-               file_.name(), name, NameOf(tensor->type));
-    } else if (tensor->n_cols() != n_cols || tensor->n_rows() != n_rows) {
-      status_ = Fail(ErrorCode::kCorruptFile, "{}: tensor '{}' is {} x {}, expected {} x {}",
-                     file_.name(), name, tensor->n_cols(), tensor->n_rows(), n_cols, n_rows);
-    } else {
-      used_.insert(std::string(name));
-      return tensor;
+      return Fail(ErrorCode::kCorruptFile, "{}: no tensor '{}'", file_.name(), name);
     }
-    return nullptr;
+    if (!IsRunnable(tensor->type)) {
+      return Fail(ErrorCode::kUnsupported,
+                  "{}: tensor '{}' is of type {}, which Quern does not run", file_.name(), name,
+                  NameOf(tensor->type));
+    }
+    if (tensor->n_cols() != wanted.n_cols || tensor->n_rows() != wanted.n_rows) {
+      return Fail(ErrorCode::kCorruptFile, "{}: tensor '{}' is {} x {}, expected {} x {}",
+                  file_.name(), name, tensor->n_cols(), tensor->n_rows(), wanted.n_cols,
+                  wanted.n_rows);
+    }
+    return {};
   }
 
-  void Matrix(const std::string& name, uint64_t n_rows, uint64_t n_cols, WeightMatrix* matrix) {
-    const TensorInfo* tensor = Find(name, n_rows, n_cols);
-    if (tensor == nullptr) return;
-    *matrix = {.type = tensor->type, .n_rows = n_rows, .n_cols = n_cols};
-    pending_.push_back({tensor, matrix});
-  }
-
-  void Vector(const std::string& name, uint64_t n, std::vector<float>* vector) {
-    const TensorInfo* tensor = Find(name, 1, n);
-    if (tensor == nullptr) return;
-    vector->resize(n);
-    DequantizeRow(tensor->type, tensor->data.data(), n, vector->data());
+  /// Reads vectors at once; matrices wait until it is known where the model keeps them.
+  void Take(const TensorInfo& tensor, const ModelTensor& wanted) {
+    TensorSet& set = IsOfLayer(wanted.role) ? model_.layers_[wanted.layer] : model_.tensors_;
+    switch (UseOf(wanted.role)) {
+      case TensorUse::kMatrix:
+      case TensorUse::kRouter: {
+        WeightMatrix& matrix = set.matrix(wanted.role);
+        matrix = {.type = tensor.type, .n_rows = wanted.n_rows, .n_cols = wanted.n_cols};
+        pending_.push_back({&tensor, &matrix});
+        break;
+      }
+      case TensorUse::kNorm:
+      case TensorUse::kBias: {
+        std::vector<float> values(wanted.n_cols);
+        DequantizeRow(tensor.type, tensor.data.data(), wanted.n_cols, values.data());
+        set.SetVector(wanted.role, std::move(values));
+        break;
+      }
+      case TensorUse::kRopeDivisors:
+        break;  // they are in the hyperparameters
+    }
   }
 
   /// A tensor that the forward pass does not use would make answers silently wrong.
@@ -130,8 +128,9 @@ class ModelLoader {
     for (const TensorInfo& tensor : file_.tensors()) {
       if (!status_) return;
       if (!used_.contains(std::string(tensor.name))) {
-        status_ = Fail(ErrorCode::kUnsupported, "{}: tensor {} has no place in architecture {}",
-                       file_.name(), Quoted(tensor.name), Quoted(model_.hparams_.arch));
+        status_ =
+            Fail(ErrorCode::kUnsupported, "{}: tensor {} has no place in architecture {}",
+                 file_.name(), Quoted(tensor.name), Quoted(model_.hparams_.architecture->name));
       }
     }
   }
@@ -215,12 +214,12 @@ Status Model::CheckTensors(const GgufFile& file, const HParams& hparams) {
 }
 
 std::vector<const WeightMatrix*> Model::Matrices() const {
-  std::vector<const WeightMatrix*> matrices = {&token_embd_};
-  for (const LayerWeights& layer : layers_) {
+  std::vector<const WeightMatrix*> matrices = {&token_embd()};
+  for (const TensorSet& layer : layers_) {
     const auto of_layer = layer.Matrices();
     matrices.insert(matrices.end(), of_layer.begin(), of_layer.end());
   }
-  if (output_.data != token_embd_.data) matrices.push_back(&output_);
+  if (!is_tied()) matrices.push_back(&output());
   return matrices;
 }
 
@@ -231,21 +230,12 @@ size_t Model::weight_bytes() const {
 }
 
 size_t Model::bytes_per_token() const {
-  const bool tied = output_.data == token_embd_.data;
-  return weight_bytes() - (tied ? 0 : token_embd_.n_bytes());
-}
-
-size_t Model::n_params() const {
-  const bool tied = output_.data == token_embd_.data;
-  size_t n = macs_per_token() + output_norm_.size();
-  if (!tied) n += token_embd_.n_rows * token_embd_.n_cols;
-  for (const LayerWeights& layer : layers_) n += layer.attn_norm.size() + layer.ffn_norm.size();
-  return n;
+  return weight_bytes() - (is_tied() ? 0 : token_embd().n_bytes());
 }
 
 size_t Model::macs_per_token() const {
-  size_t macs = output_.n_rows * output_.n_cols;
-  for (const LayerWeights& layer : layers_) {
+  size_t macs = output().n_rows * output().n_cols;
+  for (const TensorSet& layer : layers_) {
     for (const WeightMatrix* w : layer.Matrices()) macs += w->n_rows * w->n_cols;
   }
   return macs;

@@ -2,7 +2,6 @@
 // shared by all.
 #pragma once
 
-#include <array>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -16,6 +15,7 @@
 #include "kernels/matmul.h"
 #include "runtime/machine/memory_nodes.h"
 #include "runtime/model/hparams.h"
+#include "runtime/model/tensor_set.h"
 #include "runtime/model/weight_arena.h"
 #include "runtime/text/chat_template.h"
 #include "runtime/text/tokenizer.h"
@@ -36,23 +36,6 @@ struct LoadOptions {
   /// With kPack, called with the share done, 0 to 1, from the loading thread.
   std::function<void(double)> progress = nullptr;
   MemoryNodes nodes = MemoryNodes::OfMachine();
-};
-
-/// Weights of one decoder layer, in GGUF's words. Matrices are [out rows][in columns].
-struct LayerWeights {
-  std::vector<float> attn_norm;  ///< [n_embd]
-  WeightMatrix attn_q;           ///< [n_head * head_dim][n_embd]
-  WeightMatrix attn_k;           ///< [n_head_kv * head_dim][n_embd]
-  WeightMatrix attn_v;           ///< [n_head_kv * head_dim][n_embd]
-  WeightMatrix attn_output;      ///< [n_embd][n_head * head_dim]
-  std::vector<float> ffn_norm;   ///< [n_embd]
-  WeightMatrix ffn_gate;         ///< [n_ff][n_embd]
-  WeightMatrix ffn_up;           ///< [n_ff][n_embd]
-  WeightMatrix ffn_down;         ///< [n_embd][n_ff]
-
-  std::array<const WeightMatrix*, 7> Matrices() const {
-    return {&attn_q, &attn_k, &attn_v, &attn_output, &ffn_gate, &ffn_up, &ffn_down};
-  }
 };
 
 class Model {
@@ -80,10 +63,13 @@ class Model {
   Result<std::string> RenderChat(std::span<const ChatMessage> messages) const;
   Result<std::vector<Token>> EncodeChat(std::span<const ChatMessage> messages) const;
 
-  const WeightMatrix& token_embd() const { return token_embd_; }  ///< [n_vocab][n_embd]
-  const WeightMatrix& output() const { return output_; }          ///< token_embd when tied
-  const std::vector<float>& output_norm() const { return output_norm_; }
-  const std::vector<LayerWeights>& layers() const { return layers_; }
+  /// Of what stands outside the layers.
+  const TensorSet& tensors() const { return tensors_; }
+  /// Of each layer.
+  const std::vector<TensorSet>& layers() const { return layers_; }
+  const WeightMatrix& token_embd() const { return tensors_.matrix(TensorRole::kTokenEmbd); }
+  /// token_embd when tied.
+  const WeightMatrix& output() const { return tensors_.matrix(TensorRole::kOutput); }
 
   const MemoryNodes& nodes() const { return nodes_; }
   /// Row groups that are handed out together: the kernels' panels are of two.
@@ -99,24 +85,21 @@ class Model {
   size_t weight_bytes() const;
   /// Bytes of weights that decoding one token reads: all, less the embeddings of all other tokens.
   size_t bytes_per_token() const;
-  /// Elements of all tensors.
-  size_t n_params() const;
   /// Weights that are multiplied for one token whose logits are wanted.
   size_t macs_per_token() const;
 
  private:
   friend class ModelLoader;
   Model() = default;
+  bool is_tied() const { return output().data == token_embd().data; }
   HParams hparams_;
   MemoryNodes nodes_;
   std::optional<Tokenizer> tokenizer_;
   std::optional<ChatTemplate> chat_template_;
   std::optional<GgufFile> file_;      ///< with kMmap
   std::optional<WeightArena> arena_;  ///< with kPack
-  WeightMatrix token_embd_;
-  WeightMatrix output_;
-  std::vector<float> output_norm_;
-  std::vector<LayerWeights> layers_;
+  TensorSet tensors_;
+  std::vector<TensorSet> layers_;
 };
 
 }  // namespace quern

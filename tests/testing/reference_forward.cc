@@ -1,57 +1,24 @@
 #include "tests/testing/reference_forward.h"
 
 #include <cmath>
-#include <numbers>
+#include <string>
 
 #include "kernels/reference.h"
+#include "runtime/model/tensor_role.h"
 
 namespace quern::testing {
 namespace {
 
-std::vector<double> Values(const GgufFile& file, const std::string& name) {
-  const TensorInfo& tensor = *file.FindTensor(name);
-  std::vector<float> floats(tensor.n_elements());
-  const size_t row_bytes = RowBytes(tensor.type, tensor.n_cols());
-  for (size_t row = 0; row < tensor.n_rows(); ++row) {
-    DequantizeRow(tensor.type, tensor.data.data() + row * row_bytes, tensor.n_cols(),
-                  floats.data() + row * tensor.n_cols());
+std::vector<double> Values(const GgufFile& file, TensorRole role, uint32_t layer = 0) {
+  const TensorInfo* tensor = file.FindTensor(TensorName(role, layer));
+  if (tensor == nullptr) return {};
+  std::vector<float> floats(tensor->n_elements());
+  const size_t row_bytes = RowBytes(tensor->type, tensor->n_cols());
+  for (size_t row = 0; row < tensor->n_rows(); ++row) {
+    DequantizeRow(tensor->type, tensor->data.data() + row * row_bytes, tensor->n_cols(),
+                  floats.data() + row * tensor->n_cols());
   }
   return {floats.begin(), floats.end()};
-}
-
-// Llama 3.1's scaling of one frequency: unchanged for wavelengths below L / high, divided by the
-// factor above L / low, blended between.
-double Llama3Scaled(double frequency, double factor, double low, double high, double length) {
-  const double wavelength = 2 * std::numbers::pi / frequency;
-  if (wavelength < length / high) return frequency;
-  if (wavelength > length / low) return frequency / factor;
-  const double blend = (length / wavelength - low) / (high - low);
-  return (1 - blend) * frequency / factor + blend * frequency;
-}
-
-// theta^(-2i/d), then whatever scaling the file states.
-std::vector<double> Frequencies(const GgufFile& file, size_t head_dim) {
-  const double theta = *file.GetFloatOr("llama.rope.freq_base", 10000);
-  const std::string_view scaling = *file.GetStringOr("llama.rope.scaling.type", "none");
-  const double factor = *file.GetFloatOr("llama.rope.scaling.factor", 1);
-  std::vector<double> divisors(head_dim / 2, 1.0);
-  if (file.FindTensor("rope_freqs.weight") != nullptr) {
-    divisors = Values(file, "rope_freqs.weight");
-  }
-  std::vector<double> frequencies;
-  for (size_t i = 0; i < head_dim / 2; ++i) {
-    double frequency =
-        std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
-    if (scaling == "linear") frequency /= factor;
-    if (scaling == "llama3") {
-      frequency =
-          Llama3Scaled(frequency, factor, *file.GetFloatOr("llama.rope.scaling.low_freq_factor", 1),
-                       *file.GetFloatOr("llama.rope.scaling.high_freq_factor", 4),
-                       *file.GetFloatOr("llama.rope.scaling.original_context_length", 8192));
-    }
-    frequencies.push_back(frequency / divisors[i]);
-  }
-  return frequencies;
 }
 
 double Dot(std::span<const double> a, std::span<const double> b) {
@@ -60,9 +27,12 @@ double Dot(std::span<const double> a, std::span<const double> b) {
   return sum;
 }
 
-void Add(std::span<const double> y, std::span<double> x) {
-  for (size_t i = 0; i < x.size(); ++i) x[i] += y[i];
+/// x += scale * y; of an empty y nothing.
+void Add(std::span<const double> y, std::span<double> x, double scale = 1) {
+  for (size_t i = 0; i < y.size(); ++i) x[i] += scale * y[i];
 }
+
+double Capped(double x, double cap) { return cap == 0 ? x : cap * std::tanh(x / cap); }
 
 }  // namespace
 
@@ -74,111 +44,148 @@ std::vector<double> ReferenceModel::Matrix::operator*(std::span<const double> x)
   return y;
 }
 
-ReferenceModel::ReferenceModel(const GgufFile& file)
-    : rms_eps_(*file.GetFloat("llama.attention.layer_norm_rms_epsilon")),
-      n_head_(*file.GetUint("llama.attention.head_count")),
-      n_head_kv_(*file.GetUintOr("llama.attention.head_count_kv", n_head_)),
-      head_dim_(*file.GetUintOr("llama.attention.key_length",
-                                *file.GetUint("llama.embedding_length") / n_head_)),
-      frequencies_(Frequencies(file, head_dim_)) {
-  const auto matrix = [&file](const std::string& name) {
-    const TensorInfo& tensor = *file.FindTensor(name);
-    return Matrix{tensor.n_rows(), tensor.n_cols(), Values(file, name)};
+ReferenceModel::ReferenceModel(const GgufFile& file) : hparams_(HParams::Load(file).value()) {
+  const auto matrix = [&file](TensorRole role, uint32_t layer = 0) {
+    const TensorInfo& tensor = *file.FindTensor(TensorName(role, layer));
+    return Matrix{tensor.n_rows(), tensor.n_cols(), Values(file, role, layer)};
   };
-  embedding_ = matrix("token_embd.weight");
-  output_norm_ = Values(file, "output_norm.weight");
-  const bool tied = file.FindTensor("output.weight") == nullptr;
-  output_ = tied ? embedding_ : matrix("output.weight");
-  const size_t n_layer = *file.GetUint("llama.block_count");
-  for (size_t i = 0; i < n_layer; ++i) {
-    const std::string block = fmt::format("blk.{}.", i);
-    layers_.push_back({.attn_norm = Values(file, block + "attn_norm.weight"),
-                       .ffn_norm = Values(file, block + "ffn_norm.weight"),
-                       .q = matrix(block + "attn_q.weight"),
-                       .k = matrix(block + "attn_k.weight"),
-                       .v = matrix(block + "attn_v.weight"),
-                       .output = matrix(block + "attn_output.weight"),
-                       .gate = matrix(block + "ffn_gate.weight"),
-                       .up = matrix(block + "ffn_up.weight"),
-                       .down = matrix(block + "ffn_down.weight")});
+  using enum TensorRole;
+  embedding_ = matrix(kTokenEmbd);
+  output_norm_ = Values(file, kOutputNorm);
+  const bool tied = file.FindTensor(NameOf(kOutput)) == nullptr;
+  output_ = tied ? embedding_ : matrix(kOutput);
+  for (uint32_t i = 0; i < hparams_.n_layer(); ++i) {
+    layers_.push_back({.attn_norm = Values(file, kAttnNorm, i),
+                       .attn_post_norm = Values(file, kAttnPostNorm, i),
+                       .ffn_norm = Values(file, kFfnNorm, i),
+                       .ffn_post_norm = Values(file, kFfnPostNorm, i),
+                       .q_bias = Values(file, kAttnQBias, i),
+                       .k_bias = Values(file, kAttnKBias, i),
+                       .v_bias = Values(file, kAttnVBias, i),
+                       .q_norm = Values(file, kAttnQNorm, i),
+                       .k_norm = Values(file, kAttnKNorm, i),
+                       .q = matrix(kAttnQ, i),
+                       .k = matrix(kAttnK, i),
+                       .v = matrix(kAttnV, i),
+                       .output = matrix(kAttnOutput, i),
+                       .gate = matrix(kFfnGate, i),
+                       .up = matrix(kFfnUp, i),
+                       .down = matrix(kFfnDown, i)});
   }
 }
 
-// RMSNorm: x / sqrt(mean(x^2) + eps) * w.
+// RMSNorm: x / sqrt(mean(x^2) + eps) * w; without weights x itself.
 std::vector<double> ReferenceModel::Norm(std::span<const double> x,
                                          std::span<const double> weight) const {
-  const double scale = 1 / std::sqrt(Dot(x, x) / static_cast<double>(x.size()) + rms_eps_);
-  std::vector<double> y(x.size());
+  std::vector<double> y(x.begin(), x.end());
+  if (weight.empty()) return y;
+  const double scale =
+      1 / std::sqrt(Dot(x, x) / static_cast<double>(x.size()) + double{hparams_.norm_eps});
   for (size_t i = 0; i < x.size(); ++i) y[i] = x[i] * scale * weight[i];
   return y;
 }
 
-// RoPE: pair i of every head, elements 2i and 2i + 1, turned by position * frequency i.
-void ReferenceModel::Rotate(size_t position, std::span<double> heads) const {
-  for (size_t at = 0; at < heads.size(); at += 2) {
-    const double angle = static_cast<double>(position) * frequencies_[at % head_dim_ / 2];
-    const double x = heads[at];
-    const double y = heads[at + 1];
-    heads[at] = x * std::cos(angle) - y * std::sin(angle);
-    heads[at + 1] = x * std::sin(angle) + y * std::cos(angle);
+// The norm of each head for itself.
+void ReferenceModel::NormHeads(std::span<double> heads, std::span<const double> weight) const {
+  if (weight.empty()) return;
+  for (size_t at = 0; at < heads.size(); at += weight.size()) {
+    const std::vector<double> normed = Norm(heads.subspan(at, weight.size()), weight);
+    for (size_t i = 0; i < normed.size(); ++i) heads[at + i] = normed[i];
   }
 }
 
-// softmax(q . k / sqrt(head_dim)) v for each head; n_head / n_head_kv query heads share a KV head.
-std::vector<double> ReferenceModel::Attend(std::span<const double> q,
-                                           std::span<const std::vector<double>> keys,
-                                           std::span<const std::vector<double>> values) const {
-  std::vector<double> out(q.size());
-  for (size_t head = 0; head < n_head_; ++head) {
-    const auto query = q.subspan(head * head_dim_, head_dim_);
-    const size_t kv_at = head / (n_head_ / n_head_kv_) * head_dim_;
+// RoPE: pair i of the first n_rot elements of every head, turned by position * frequency i.
+void ReferenceModel::Rotate(const RopeTable& rope, size_t head_dim, size_t position,
+                            std::span<double> heads) {
+  for (size_t head = 0; head < heads.size(); head += head_dim) {
+    for (size_t i = 0; i < rope.n_rot / 2; ++i) {
+      const bool adjacent = rope.style == RopeStyle::kAdjacent;
+      double& first = heads[head + (adjacent ? 2 * i : i)];
+      double& second = heads[head + (adjacent ? 2 * i + 1 : i + rope.n_rot / 2)];
+      const double angle = static_cast<double>(position) * rope.frequencies[i];
+      const double x = first;
+      const double y = second;
+      first = x * std::cos(angle) - y * std::sin(angle);
+      second = x * std::sin(angle) + y * std::cos(angle);
+    }
+  }
+}
+
+// softmax(cap(scale * q . k)) v of the newest position, for each head over those it sees; n_head /
+// n_head_kv query heads share a KV head.
+std::vector<double> ReferenceModel::Attend(const AttentionSpec& spec, std::span<const double> q,
+                                           const Cache& cache) {
+  std::vector<double> out(spec.out_width());
+  const size_t n = cache.keys.size();
+  const size_t first = spec.window > 0 && n > spec.window ? n - spec.window : 0;
+  for (size_t head = 0; head < spec.n_head; ++head) {
+    const auto query = q.subspan(head * spec.k_dim, spec.k_dim);
+    const size_t head_kv = head / spec.group();
     std::vector<double> weights;
     double sum = 0;
-    for (const std::vector<double>& key : keys) {
-      const double score = Dot(query, std::span(key).subspan(kv_at, head_dim_)) /
-                           std::sqrt(static_cast<double>(head_dim_));
-      weights.push_back(std::exp(score));
+    for (size_t t = first; t < n; ++t) {
+      const auto key = std::span(cache.keys[t]).subspan(head_kv * spec.k_dim, spec.k_dim);
+      weights.push_back(std::exp(Capped(spec.scale * Dot(query, key), spec.score_cap)));
       sum += weights.back();
     }
-    for (size_t t = 0; t < weights.size(); ++t) {
-      for (size_t i = 0; i < head_dim_; ++i) {
-        out[head * head_dim_ + i] += weights[t] / sum * values[t][kv_at + i];
+    for (size_t t = first; t < n; ++t) {
+      for (size_t i = 0; i < spec.v_dim; ++i) {
+        out[head * spec.v_dim + i] +=
+            weights[t - first] / sum * cache.values[t][head_kv * spec.v_dim + i];
       }
     }
   }
   return out;
 }
 
-std::vector<double> ReferenceModel::Logits(std::span<const Token> tokens) const {
-  // Keys and values of each layer, by position.
-  std::vector<std::vector<std::vector<double>>> keys(layers_.size());
-  std::vector<std::vector<std::vector<double>>> values(layers_.size());
-  std::vector<double> logits;
-  for (size_t position = 0; position < tokens.size(); ++position) {
-    const auto row = static_cast<size_t>(tokens[position]) * embedding_.n_cols;
-    std::vector<double> x(
-        embedding_.values.begin() + static_cast<ptrdiff_t>(row),
-        embedding_.values.begin() + static_cast<ptrdiff_t>(row + embedding_.n_cols));
-    for (size_t i = 0; i < layers_.size(); ++i) {
-      const Layer& layer = layers_[i];
-      const std::vector<double> attn_in = Norm(x, layer.attn_norm);
-      std::vector<double> q = layer.q * attn_in;
-      std::vector<double> k = layer.k * attn_in;
-      Rotate(position, q);
-      Rotate(position, k);
-      keys[i].push_back(std::move(k));
-      values[i].push_back(layer.v * attn_in);
-      Add(layer.output * Attend(q, keys[i], values[i]), x);
+std::vector<double> ReferenceModel::Attention(size_t index, std::span<const double> x,
+                                              Cache& cache) const {
+  const Layer& layer = layers_[index];
+  const AttentionSpec& spec = hparams_.layers[index].attention;
+  const std::vector<double> in = Norm(x, layer.attn_norm);
+  std::vector<double> q = layer.q * in;
+  std::vector<double> k = layer.k * in;
+  std::vector<double> v = layer.v * in;
+  Add(layer.q_bias, q);
+  Add(layer.k_bias, k);
+  Add(layer.v_bias, v);
+  NormHeads(q, layer.q_norm);
+  NormHeads(k, layer.k_norm);
+  if (spec.rope) {
+    const size_t position = cache.keys.size();
+    Rotate(hparams_.ropes[*spec.rope], spec.k_dim, position, q);
+    Rotate(hparams_.ropes[*spec.rope], spec.k_dim, position, k);
+  }
+  cache.keys.push_back(std::move(k));
+  cache.values.push_back(std::move(v));
+  return Norm(layer.output * Attend(spec, q, cache), layer.attn_post_norm);
+}
 
-      // SwiGLU: down(silu(gate) * up), silu(z) = z / (1 + e^-z).
-      const std::vector<double> ffn_in = Norm(x, layer.ffn_norm);
-      std::vector<double> hidden = layer.gate * ffn_in;
-      const std::vector<double> up = layer.up * ffn_in;
-      for (size_t j = 0; j < hidden.size(); ++j) hidden[j] *= up[j] / (1 + std::exp(-hidden[j]));
-      Add(layer.down * hidden, x);
+// SwiGLU: down(silu(gate) * up), silu(z) = z / (1 + e^-z).
+std::vector<double> ReferenceModel::FeedForward(size_t index, std::span<const double> x) const {
+  const Layer& layer = layers_[index];
+  const std::vector<double> in = Norm(x, layer.ffn_norm);
+  std::vector<double> hidden = layer.gate * in;
+  const std::vector<double> up = layer.up * in;
+  for (size_t j = 0; j < hidden.size(); ++j) hidden[j] *= up[j] / (1 + std::exp(-hidden[j]));
+  return Norm(layer.down * hidden, layer.ffn_post_norm);
+}
+
+std::vector<double> ReferenceModel::Logits(std::span<const Token> tokens) const {
+  std::vector<Cache> caches(layers_.size());
+  std::vector<double> logits;
+  for (const Token token : tokens) {
+    const auto row = static_cast<size_t>(token) * embedding_.n_cols;
+    std::vector<double> x(embedding_.n_cols);
+    Add(std::span(embedding_.values).subspan(row, x.size()), x, hparams_.embedding_scale);
+    for (size_t i = 0; i < layers_.size(); ++i) {
+      const double scale = hparams_.layers[i].residual_scale;
+      Add(Attention(i, x, caches[i]), x, scale);
+      Add(FeedForward(i, x), x, scale);
     }
-    const std::vector<double> row_logits = output_ * Norm(x, output_norm_);
-    logits.insert(logits.end(), row_logits.begin(), row_logits.end());
+    for (const double logit : output_* Norm(x, output_norm_)) {
+      logits.push_back(Capped(logit * hparams_.logit_scale, hparams_.logit_cap));
+    }
   }
   return logits;
 }

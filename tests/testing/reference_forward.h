@@ -1,5 +1,4 @@
-// A Llama forward pass in double precision, written from the formulas: what logits are measured
-// against.
+// A forward pass in double precision, written from the formulas: what logits are measured against.
 #pragma once
 
 #include <cstdint>
@@ -8,11 +7,13 @@
 #include <vector>
 
 #include "gguf/gguf_file.h"
+#include "runtime/model/hparams.h"
 #include "runtime/text/token.h"
 
 namespace quern::testing {
 
-/// Shares nothing with the runtime but the meaning of GGUF blocks (kernels/reference.h). For small
+/// Follows the same descriptions as the runtime (HParams), and shares no code with it but the
+/// meaning of GGUF blocks (kernels/reference.h) and the reading of the descriptions. For small
 /// files that are known to be good: it keeps every weight as a double and checks nothing.
 class ReferenceModel {
  public:
@@ -32,19 +33,27 @@ class ReferenceModel {
     /// y = W x.
     std::vector<double> operator*(std::span<const double> x) const;
   };
+  /// Vectors that the file does not have are empty.
   struct Layer {
-    std::vector<double> attn_norm, ffn_norm;
+    std::vector<double> attn_norm, attn_post_norm, ffn_norm, ffn_post_norm;
+    std::vector<double> q_bias, k_bias, v_bias, q_norm, k_norm;
     Matrix q, k, v, output, gate, up, down;
+  };
+  /// Of one layer and sequence, by position.
+  struct Cache {
+    std::vector<std::vector<double>> keys, values;
   };
 
   std::vector<double> Norm(std::span<const double> x, std::span<const double> weight) const;
-  void Rotate(size_t position, std::span<double> heads) const;
-  std::vector<double> Attend(std::span<const double> q, std::span<const std::vector<double>> keys,
-                             std::span<const std::vector<double>> values) const;
+  void NormHeads(std::span<double> heads, std::span<const double> weight) const;
+  static void Rotate(const RopeTable& rope, size_t head_dim, size_t position,
+                     std::span<double> heads);
+  static std::vector<double> Attend(const AttentionSpec& spec, std::span<const double> q,
+                                    const Cache& cache);
+  std::vector<double> Attention(size_t layer, std::span<const double> x, Cache& cache) const;
+  std::vector<double> FeedForward(size_t layer, std::span<const double> x) const;
 
-  double rms_eps_;
-  size_t n_head_, n_head_kv_, head_dim_;
-  std::vector<double> frequencies_;  // radians per position of pair i, head_dim/2 of them
+  HParams hparams_;
   Matrix embedding_, output_;
   std::vector<double> output_norm_;
   std::vector<Layer> layers_;

@@ -74,7 +74,7 @@ Models and routers for
 where
 .B quern tune \-\-write
 puts its settings.
-README.md shows one.
+server/README.md shows one.
 .TP
 .I /usr/share/quern/default.rules
 Rules for
@@ -138,8 +138,9 @@ Have systemd serve it from now on; as root.
 The documents, in
 .I /usr/share/doc/quern
 where a package installed them:
-README.md; SIGNATURES.md, how requests are signed; monitoring/README.md,
-a Grafana dashboard, Prometheus alerts, and tracing.
+README.md; server/README.md, serving and operating; server/SIGNATURES.md, how
+requests are signed; tools/monitoring/README.md, a Grafana dashboard, Prometheus
+alerts, and tracing.
 )";
 
 /// Fewer commands than these list an option each by itself.

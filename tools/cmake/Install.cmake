@@ -2,8 +2,23 @@
 include(GNUInstallDirs)
 
 install(TARGETS quern)
-install(FILES README.md server/SIGNATURES.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
-install(DIRECTORY tools/monitoring DESTINATION ${CMAKE_INSTALL_DOCDIR})
+# Documents lie as they do here, so that links from one to another hold.
+foreach(document
+    README.md
+    CONTRIBUTING.md
+    bench/README.md
+    kernels/NOTES.md
+    runtime/README.md
+    server/README.md
+    server/SIGNATURES.md
+    tools/README.md
+    tools/demo_model/README.md
+    tools/demo_model/chat.svg
+    tools/hub/README.md)
+  cmake_path(GET document PARENT_PATH folder)
+  install(FILES ${document} DESTINATION ${CMAKE_INSTALL_DOCDIR}/${folder})
+endforeach()
+install(DIRECTORY tools/monitoring DESTINATION ${CMAKE_INSTALL_DOCDIR}/tools)
 # Not with the documents, which Debian's images for containers leave out: rules that servers read, and the notice that the
 # data of the demo model, which the executable holds, ask for.
 install(FILES tools/screening/default.rules tools/demo_model/WORDNET-LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/quern)

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/model/architecture.h"
 #include "tools/cli/commands.h"
 #include "tools/options/generation_options.h"
 #include "tools/terminal/interrupt.h"
@@ -129,7 +130,7 @@ class Conversation {
     if (!style_.interactive) return;
     const Model& model = session_.model();
     Note(fmt::format("{} ({}, {:.1f} MB of weights), context {} tokens. /help lists the commands.",
-                     session_.name(), model.hparams().arch,
+                     session_.name(), model.hparams().architecture->name,
                      static_cast<double>(model.weight_bytes()) * 1e-6, session_.n_ctx()));
   }
 

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 
+#include "runtime/engine/engine.h"
 #include "runtime/model/model.h"
 #include "tools/cli/commands.h"
 #include "tools/options/model_argument.h"
@@ -23,7 +24,8 @@ Result<MemoryNeed> EstimateNeed(const GgufFile& file, std::optional<size_t> aske
   if (!hparams) return Propagate(hparams);
   if (Status status = Model::CheckTensors(file, *hparams); !status) return Propagate(status);
   const size_t n_ctx = ContextFor(*hparams, asked_ctx);
-  const MemoryEstimate estimate = EstimateMemory(file, *hparams, n_ctx, kv_types);
+  const MemoryEstimate estimate =
+      EstimateMemory(file, *hparams, n_ctx, kv_types, EngineOptions().chunk_tokens);
   return MemoryNeed{n_ctx, kv_types, *std::move(hparams), estimate};
 }
 

@@ -10,6 +10,7 @@
 #include "gguf/gguf_file.h"
 #include "kernels/attention.h"
 #include "runtime/model/hparams.h"
+#include "runtime/model/memory_estimate.h"
 
 namespace quern {
 

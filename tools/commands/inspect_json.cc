@@ -5,6 +5,7 @@
 
 #include "gguf/base/format_number.h"
 #include "kernels/matmul.h"
+#include "runtime/model/architecture.h"
 #include "tools/commands/inspect.h"
 #include "tools/options/shared_options.h"
 
@@ -73,12 +74,18 @@ Json ShareJson(const TypeShare& share) {
           {"bits_per_weight", BitsPerWeight(share.n_bytes, share.n_elements)}};
 }
 
+/// What is the layers' own is the first layer's.
 Json ModelJson(const HParams& hparams) {
-  return {{"architecture", hparams.arch},       {"n_vocab", hparams.n_vocab},
-          {"n_ctx_train", hparams.n_ctx_train}, {"n_embd", hparams.n_embd},
-          {"n_layer", hparams.n_layer},         {"n_ff", hparams.n_ff},
-          {"n_head", hparams.n_head},           {"n_head_kv", hparams.n_head_kv},
-          {"head_dim", hparams.head_dim}};
+  const LayerSpec& layer = hparams.layers.front();
+  return {{"architecture", hparams.architecture->name},
+          {"n_vocab", hparams.n_vocab},
+          {"n_ctx_train", hparams.n_ctx_train},
+          {"n_embd", hparams.n_embd},
+          {"n_layer", hparams.n_layer()},
+          {"n_ff", layer.ffn.n_ff},
+          {"n_head", layer.attention.n_head},
+          {"n_head_kv", layer.attention.n_head_kv},
+          {"head_dim", layer.attention.k_dim}};
 }
 
 Json MemoryJson(const MemoryNeed& need) {

@@ -8,6 +8,7 @@
 #include "gguf/base/format_number.h"
 #include "gguf/base/printable.h"
 #include "kernels/matmul.h"
+#include "runtime/model/architecture.h"
 #include "tools/commands/inspect.h"
 #include "tools/options/shared_options.h"
 #include "tools/terminal/text_table.h"
@@ -179,18 +180,20 @@ class TextReport {
     }
     const MemoryNeed& need = *inspection_.memory;
     const HParams& hparams = need.hparams;
+    const LayerSpec& layer = hparams.layers.front();
     AddHeading("Model");
     TextTable model({Align::kLeft, Align::kLeft});
-    model.AddRow({"architecture", fmt::format("{}, {} parameters at {:.2f} bits", hparams.arch,
-                                              FormatCount(inspection_.total.n_elements),
-                                              BitsPerWeight(inspection_.total.n_bytes,
-                                                            inspection_.total.n_elements))});
     model.AddRow(
-        {"shape", fmt::format("{} of {}, feed-forward {}", Counted(hparams.n_layer, "layer"),
-                              FormatThousands(hparams.n_embd), FormatThousands(hparams.n_ff))});
+        {"architecture",
+         fmt::format("{}, {} parameters at {:.2f} bits", hparams.architecture->name,
+                     FormatCount(inspection_.total.n_elements),
+                     BitsPerWeight(inspection_.total.n_bytes, inspection_.total.n_elements))});
     model.AddRow(
-        {"attention", fmt::format("{} of {}, {}", Counted(hparams.n_head, "head"), hparams.head_dim,
-                                  Counted(hparams.n_head_kv, "KV head"))});
+        {"shape", fmt::format("{} of {}, feed-forward {}", Counted(hparams.n_layer(), "layer"),
+                              FormatThousands(hparams.n_embd), FormatThousands(layer.ffn.n_ff))});
+    model.AddRow({"attention", fmt::format("{} of {}, {}", Counted(layer.attention.n_head, "head"),
+                                           layer.attention.k_dim,
+                                           Counted(layer.attention.n_head_kv, "KV head"))});
     model.AddRow({"vocabulary", Counted(hparams.n_vocab, "token")});
     model.AddRow({"trained for", Counted(hparams.n_ctx_train, "position")});
     text_ += model.Format();

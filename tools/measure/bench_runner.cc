@@ -33,17 +33,17 @@ std::string BenchCase::Name() const {
 Result<BenchRunner> BenchRunner::Create(std::shared_ptr<const Model> model, size_t batch_size,
                                         int n_threads, size_t n_ctx, size_t n_seqs,
                                         KvTypes kv_types) {
-  Result<KvPool> pool = KvPool::Create(model->hparams(), kv_types, PagesFor(n_ctx) * n_seqs);
-  if (!pool) return Propagate(pool);
-  return BenchRunner(std::move(model), std::max(batch_size, n_seqs), n_threads, std::move(*pool));
+  Result<std::unique_ptr<Executor>> executor =
+      Executor::Create(model, {.kv_types = kv_types,
+                               .n_pages = PagesFor(n_ctx) * n_seqs,
+                               .n_threads = n_threads,
+                               .max_rows = std::max(batch_size, n_seqs)});
+  if (!executor) return Propagate(executor);
+  return BenchRunner(std::move(model), *std::move(executor));
 }
 
-BenchRunner::BenchRunner(std::shared_ptr<const Model> model, size_t batch_size, int n_threads,
-                         KvPool pool)
-    : model_(std::move(model)),
-      pool_(std::make_unique<KvPool>(std::move(pool))),
-      team_(std::make_unique<ThreadTeam>(n_threads)),
-      executor_(std::make_unique<Executor>(model_, pool_.get(), team_.get(), batch_size)) {}
+BenchRunner::BenchRunner(std::shared_ptr<const Model> model, std::unique_ptr<Executor> executor)
+    : model_(std::move(model)), executor_(std::move(executor)) {}
 
 double BenchRunner::Measure(const BenchCase& test) {
   if (Start(test)) Repeat(test);
@@ -57,7 +57,7 @@ double BenchRunner::MeasureOnce(const BenchCase& test) {
 
 StepTrace BenchRunner::Trace(const BenchCase& test) {
   Start(test);
-  StepTrace trace(team_->n_threads());
+  StepTrace trace(executor_->team().n_threads());
   trace_ = &trace;
   executor_->SetTrace(&trace);
   Repeat(test);
@@ -71,7 +71,7 @@ bool BenchRunner::Start(const BenchCase& test) {
   current_ = test;
   sequences_.clear();
   for (size_t i = 0; i < test.n_seqs; ++i) {
-    Sequence& sequence = sequences_.emplace_back(pool_.get());
+    Sequence& sequence = sequences_.emplace_back(&executor_->pool());
     // The pool was made for the largest case.
     static_cast<void>(sequence.Reserve(test.depth));
     RunPrompt(sequence, test.depth);
@@ -88,7 +88,13 @@ double BenchRunner::Repeat(const BenchCase& test) {
     Generate(sequences_, test.n_tokens);
   }
   const double seconds = SecondsSince(start);
-  for (Sequence& sequence : sequences_) sequence.Truncate(test.depth);
+  for (Sequence& sequence : sequences_) {
+    const size_t n_past = sequence.Truncate(test.depth);
+    if (n_past == test.depth) continue;
+    // Of what a window has given back, the sequence is to be made again.
+    static_cast<void>(sequence.Reserve(test.depth - n_past));
+    RunPrompt(sequence, test.depth - n_past);
+  }
   return seconds;
 }
 
@@ -115,8 +121,13 @@ void BenchRunner::Generate(std::span<Sequence> sequences, size_t n_tokens) {
     }
     const std::span<const float> logits = executor_->Forward(parts);
     if (trace_ != nullptr) trace_->Begin(0, StepOp::kSample, StepTrace::kNoLayer);
-    for (size_t i = 0; i < sequences.size(); ++i) {
+    const auto sample = [&](size_t i) {
       tokens[i] = samplers[i].Sample(logits.subspan(i * n_vocab, n_vocab)).token;
+    };
+    if (sequences.size() == 1) {
+      sample(0);
+    } else {
+      executor_->ForEach(sequences.size(), sample);
     }
     if (trace_ != nullptr) trace_->End(0);
   }
@@ -180,10 +191,10 @@ double BenchRunner::BestRate(const std::function<void()>& prepare,
   double best = 0;
   for (int pass = 0; pass < kPasses; ++pass) {
     prepare();
-    std::vector<double> amounts(static_cast<size_t>(team_->n_threads()));
+    std::vector<double> amounts(static_cast<size_t>(executor_->team().n_threads()));
     Clock::time_point start;
     Clock::time_point end;
-    team_->Run([&](TeamMember& member) {
+    executor_->team().Run([&](TeamMember& member) {
       for (int i = 0; i < kGathering; ++i) member.Barrier();
       if (member.index() == 0) start = Clock::now();
       if (!member.is_late()) amounts[static_cast<size_t>(member.index())] = work();
@@ -212,7 +223,7 @@ double BenchRunner::Bound(const BenchCase& test, const MachineLimits& limits) co
   const double ops = 2 * (n_tokens * layer_macs + n_outputs * output_macs);
 
   const double position_bytes =
-      static_cast<double>(pool_->page_bytes()) / static_cast<double>(kPageTokens);
+      static_cast<double>(executor_->pool().page_bytes()) / static_cast<double>(kPageTokens);
   const double mean_length =
       static_cast<double>(test.depth) + static_cast<double>(test.n_tokens) / 2;
   const double bytes = n_steps * (static_cast<double>(model_->bytes_per_token()) +

@@ -11,7 +11,6 @@
 
 #include "gguf/base/result.h"
 #include "runtime/forward/executor.h"
-#include "runtime/forward/kv_pool.h"
 #include "runtime/forward/sequence.h"
 #include "runtime/forward/step_trace.h"
 #include "runtime/machine/thread_team.h"
@@ -61,7 +60,7 @@ class BenchRunner {
   size_t StepsOf(const BenchCase& test) const;
 
  private:
-  BenchRunner(std::shared_ptr<const Model> model, size_t batch_size, int n_threads, KvPool pool);
+  BenchRunner(std::shared_ptr<const Model> model, std::unique_ptr<Executor> executor);
 
   /// Makes `sequences_` those of this case, each at its depth. Whether they were not before.
   bool Start(const BenchCase& test);
@@ -76,8 +75,6 @@ class BenchRunner {
 
   std::mt19937_64 random_;
   std::shared_ptr<const Model> model_;
-  std::unique_ptr<KvPool> pool_;
-  std::unique_ptr<ThreadTeam> team_;
   std::unique_ptr<Executor> executor_;
   BenchCase current_{};              ///< whose `sequences_` are
   std::vector<Sequence> sequences_;  ///< none at first

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <charconv>
+#include <optional>
 #include <string>
+
+#include "runtime/model/tensor_role.h"
 
 namespace quern {
 namespace {
@@ -28,24 +30,12 @@ constexpr std::array<QuantizationRecipe, 13> kRecipes = {{
     {"Q6_K", GgmlType::kQ6_K, Mix::kOutput, 18},
 }};
 
-bool EndsWith(const TensorInfo& tensor, std::string_view suffix) {
-  return tensor.name.ends_with(suffix);
-}
-
-// Matrices of weights; norms and the small gates of experts stay as they are.
-bool IsQuantizedMatrix(const TensorInfo& tensor) {
-  return tensor.n_dims >= 2 && EndsWith(tensor, "weight") && !EndsWith(tensor, "_norm.weight") &&
-         !EndsWith(tensor, "ffn_gate_inp.weight");
-}
-
-// Layer of "blk.N.…"; 0 for a name without one.
-uint32_t LayerOf(std::string_view name) {
-  constexpr std::string_view kPrefix = "blk.";
-  uint32_t layer = 0;
-  if (name.starts_with(kPrefix)) {
-    std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), layer);
-  }
-  return layer;
+// Matrices of weights; norms, biases and routers stay as they are. So do the vectors of roles that
+// are not known yet, by their names.
+bool IsQuantizedMatrix(const TensorInfo& tensor, const std::optional<TensorPlace>& place) {
+  if (tensor.n_dims < 2) return false;
+  if (place) return UseOf(place->role) == TensorUse::kMatrix;
+  return tensor.name.ends_with("weight") && !tensor.name.ends_with("_norm.weight");
 }
 
 // The half of the layers that a medium mix keeps finer: the first and last eighth, and every third
@@ -56,19 +46,24 @@ bool IsFinerLayer(uint32_t layer, uint32_t n_layer) {
 }
 
 GgmlType MixedType(const QuantizationRecipe& recipe, const QuantizedModelShape& shape,
-                   const TensorInfo& tensor) {
-  if (recipe.mix == Mix::kNone) return recipe.type;
-  const bool is_output =
-      tensor.name == "output.weight" || (shape.tied_output && tensor.name == "token_embd.weight");
-  if (is_output) return GgmlType::kQ6_K;
-  if (EndsWith(tensor, "attn_qkv.weight")) {
-    if (recipe.mix != Mix::kMedium) return recipe.type;
-    return recipe.type == GgmlType::kQ4_K ? GgmlType::kQ5_K : GgmlType::kQ6_K;
+                   const std::optional<TensorPlace>& place) {
+  if (recipe.mix == Mix::kNone || !place) return recipe.type;
+  switch (place->role) {
+    case TensorRole::kOutput:
+      return GgmlType::kQ6_K;
+    case TensorRole::kTokenEmbd:
+      return shape.tied_output ? GgmlType::kQ6_K : recipe.type;
+    case TensorRole::kAttnQkv:
+      if (recipe.mix != Mix::kMedium) return recipe.type;
+      return recipe.type == GgmlType::kQ4_K ? GgmlType::kQ5_K : GgmlType::kQ6_K;
+    case TensorRole::kAttnV:
+    case TensorRole::kFfnDown:
+      break;
+    default:
+      return recipe.type;
   }
-  const bool is_attn_v = EndsWith(tensor, "attn_v.weight");
-  if (!is_attn_v && !EndsWith(tensor, "ffn_down.weight")) return recipe.type;
-
-  const uint32_t layer = LayerOf(tensor.name);
+  const bool is_attn_v = place->role == TensorRole::kAttnV;
+  const uint32_t layer = place->layer;
   if (recipe.mix == Mix::kMedium && IsFinerLayer(layer, shape.n_layer)) return GgmlType::kQ6_K;
   if (recipe.mix == Mix::kSmall && layer < (is_attn_v ? 4 : shape.n_layer / 8)) {
     return GgmlType::kQ5_K;
@@ -107,7 +102,7 @@ QuantizedModelShape QuantizedModelShape::Of(const GgufFile& file) {
   };
   QuantizedModelShape shape;
   shape.n_layer = static_cast<uint32_t>(read(".block_count"));
-  shape.tied_output = file.FindTensor("output.weight") == nullptr;
+  shape.tied_output = file.FindTensor(NameOf(TensorRole::kOutput)) == nullptr;
   const uint64_t n_head = read(".attention.head_count");
   const uint64_t n_head_kv = read(".attention.head_count_kv");
   shape.wide_groups = shape.n_layer == 80 && n_head_kv != 0 && n_head_kv != n_head;
@@ -116,8 +111,9 @@ QuantizedModelShape QuantizedModelShape::Of(const GgufFile& file) {
 
 GgmlType ChooseTensorType(const QuantizationRecipe& recipe, bool pure,
                           const QuantizedModelShape& shape, const TensorInfo& tensor) {
-  if (!IsQuantizedMatrix(tensor)) return tensor.type;
-  const GgmlType type = pure ? recipe.type : MixedType(recipe, shape, tensor);
+  const std::optional<TensorPlace> place = ParseTensorName(tensor.name);
+  if (!IsQuantizedMatrix(tensor, place)) return tensor.type;
+  const GgmlType type = pure ? recipe.type : MixedType(recipe, shape, place);
   return FittingType(type, tensor.n_cols());
 }
 

@@ -20,6 +20,7 @@ namespace {
 struct SynthOptions {
   std::string out;
   std::string preset;
+  std::string architecture;
   std::string vocabulary;
   std::string type = "Q4_K_M";
   int n_threads = 0;
@@ -37,6 +38,7 @@ Result<SyntheticModel> ModelOf(const SynthOptions& options) {
     if (!preset) return Propagate(preset);
     model = *preset;
   }
+  if (!options.architecture.empty()) model.architecture = options.architecture;
   model.n_vocab = options.n_vocab.value_or(model.n_vocab);
   model.n_ctx_train = options.n_ctx_train.value_or(model.n_ctx_train);
   model.n_embd = options.n_embd.value_or(model.n_embd);
@@ -102,12 +104,12 @@ Result<int> Synth(const SynthOptions& options) {
 
 void AddSynthCommand(Commands& commands) {
   auto options = std::make_shared<SynthOptions>();
-  CLI::App* command =
-      commands.Add("synth", "Write a Llama model of chosen shapes with random weights",
-                   [options] { return Synth(*options); });
+  CLI::App* command = commands.Add("synth", "Write a model of chosen shapes with random weights",
+                                   [options] { return Synth(*options); });
   command->add_option("OUT", options->out, "GGUF file to write")->type_name("MODEL")->required();
   command->add_option("--preset", options->preset,
-                      "Shapes and types of a release: llama-3.1-8b, llama-3.2-1b or llama-3.2-3b");
+                      "Shapes and types of a release: " + SyntheticModel::PresetNames());
+  command->add_option("--arch", options->architecture, "Architecture of the file (default: llama)");
   command
       ->add_option("--vocab", options->vocabulary,
                    "GGUF file whose tokenizer is copied (default: a generated one)")

@@ -7,6 +7,8 @@
 
 #include "gguf/gguf_writer.h"
 #include "runtime/machine/thread_team.h"
+#include "runtime/model/hparams.h"
+#include "runtime/model/tensor_table.h"
 #include "tools/quantize/quantization_recipe.h"
 #include "tools/quantize/random_blocks.h"
 #include "tools/quantize/synthetic_vocabulary.h"
@@ -26,42 +28,50 @@ constexpr uint32_t kQuantizationVersion = 2;
 
 const QuantizationRecipe& Q4KM() { return *FindQuantizationRecipe("Q4_K_M"); }
 
-class TensorList {
- public:
-  explicit TensorList(const SyntheticModel& model) : model_(model) {}
-
-  void AddFloats(std::string name, uint64_t n, SyntheticTensor::Content content) {
-    tensors_.push_back({std::move(name), GgmlType::kF32, {n}, content});
+/// The model's type, or F16 where its blocks do not divide the rows; in the mix, what the recipe
+/// gives.
+GgmlType TypeOf(const SyntheticModel& model, const ModelTensor& tensor) {
+  if (UseOf(tensor.role) != TensorUse::kMatrix) return GgmlType::kF32;
+  if (model.type) {
+    const bool fits = tensor.n_cols % TraitsOf(*model.type).block_elements == 0;
+    return fits ? *model.type : GgmlType::kF16;
   }
-  void AddMatrix(std::string name, uint64_t n_cols, uint64_t n_rows, double gain = 1) {
-    const GgmlType type = TypeOf(name, n_cols, n_rows);
-    tensors_.push_back({std::move(name),
-                        type,
-                        {n_cols, n_rows},
-                        SyntheticTensor::Content::kWeights,
-                        gain * UnitGain(n_cols)});
-  }
-  std::vector<SyntheticTensor> Take() { return std::move(tensors_); }
+  const QuantizedModelShape shape = {.n_layer = model.n_layer, .tied_output = model.tied};
+  const std::string name = tensor.name();
+  TensorInfo matrix{};
+  matrix.name = name;
+  matrix.n_dims = 2;
+  matrix.shape = {tensor.n_cols, tensor.n_rows, 1, 1};
+  return ChooseTensorType(Q4KM(), false, shape, matrix);
+}
 
- private:
-  GgmlType TypeOf(std::string_view name, uint64_t n_cols, uint64_t n_rows) const {
-    if (model_.type) {
-      const bool fits = n_cols % TraitsOf(*model_.type).block_elements == 0;
-      return fits ? *model_.type : GgmlType::kF16;
-    }
-    QuantizedModelShape shape;
-    shape.n_layer = model_.n_layer;
-    shape.tied_output = model_.tied;
-    TensorInfo matrix{};
-    matrix.name = name;
-    matrix.n_dims = 2;
-    matrix.shape = {n_cols, n_rows, 1, 1};
-    return ChooseTensorType(Q4KM(), false, shape, matrix);
+SyntheticTensor::Content ContentOf(TensorRole role) {
+  switch (UseOf(role)) {
+    case TensorUse::kMatrix:
+    case TensorUse::kRouter:
+      return SyntheticTensor::Content::kWeights;
+    case TensorUse::kNorm:
+      return SyntheticTensor::Content::kNorm;
+    case TensorUse::kBias:
+      return SyntheticTensor::Content::kBias;
+    case TensorUse::kRopeDivisors:
+      return SyntheticTensor::Content::kRopeFactors;
   }
+  return SyntheticTensor::Content::kWeights;
+}
 
-  const SyntheticModel& model_;
-  std::vector<SyntheticTensor> tensors_;
-};
+SyntheticTensor Describe(const SyntheticModel& model, const ModelTensor& tensor) {
+  SyntheticTensor described{.name = tensor.name(),
+                            .type = TypeOf(model, tensor),
+                            .shape = {tensor.n_cols},
+                            .content = ContentOf(tensor.role)};
+  if (described.content != SyntheticTensor::Content::kWeights) return described;
+  described.shape.push_back(tensor.n_rows);
+  const bool is_logits =
+      tensor.role == TensorRole::kOutput || tensor.role == TensorRole::kTokenEmbd;
+  described.sigma = (is_logits ? kLogitDeviation : 1) * UnitGain(tensor.n_cols);
+  return described;
+}
 
 Status Validate(const SyntheticModel& model) {
   const auto positive = {model.n_embd,    model.n_layer,  model.n_head,
@@ -86,28 +96,41 @@ Status Validate(const SyntheticModel& model) {
 }
 
 void SetMetadata(const SyntheticModel& model, GgufWriter& writer) {
-  writer.SetString("general.architecture", "llama");
+  const auto key = [&](std::string_view suffix) {
+    return model.architecture + std::string(suffix);
+  };
+  writer.SetString("general.architecture", model.architecture);
   writer.SetString("general.name", model.name);
   if (!model.type) {
     writer.SetUint32("general.file_type", Q4KM().file_type);
     writer.SetUint32("general.quantization_version", kQuantizationVersion);
   }
-  writer.SetUint32("llama.block_count", model.n_layer);
-  writer.SetUint32("llama.context_length", model.n_ctx_train);
-  writer.SetUint32("llama.embedding_length", model.n_embd);
-  writer.SetUint32("llama.feed_forward_length", model.n_ff);
-  writer.SetUint32("llama.attention.head_count", model.n_head);
-  writer.SetUint32("llama.attention.head_count_kv", model.n_head_kv);
-  writer.SetUint32("llama.attention.key_length", model.head_dim);
-  writer.SetUint32("llama.attention.value_length", model.head_dim);
-  writer.SetFloat32("llama.attention.layer_norm_rms_epsilon", model.rms_eps);
-  writer.SetUint32("llama.rope.dimension_count", model.head_dim);
-  writer.SetFloat32("llama.rope.freq_base", static_cast<float>(model.rope_theta));
+  writer.SetUint32(key(".block_count"), model.n_layer);
+  writer.SetUint32(key(".context_length"), model.n_ctx_train);
+  writer.SetUint32(key(".embedding_length"), model.n_embd);
+  writer.SetUint32(key(".feed_forward_length"), model.n_ff);
+  writer.SetUint32(key(".attention.head_count"), model.n_head);
+  writer.SetUint32(key(".attention.head_count_kv"), model.n_head_kv);
+  writer.SetUint32(key(".attention.key_length"), model.head_dim);
+  writer.SetUint32(key(".attention.value_length"), model.head_dim);
+  writer.SetFloat32(key(".attention.layer_norm_rms_epsilon"), model.rms_eps);
+  writer.SetUint32(key(".rope.dimension_count"), model.head_dim);
+  writer.SetFloat32(key(".rope.freq_base"), static_cast<float>(model.rope_theta));
   if (model.rope_scaling == RopeScaling::kLinear) {
-    writer.SetString("llama.rope.scaling.type", "linear");
-    writer.SetFloat32("llama.rope.scaling.factor", static_cast<float>(model.rope_factor));
+    writer.SetString(key(".rope.scaling.type"), "linear");
+    writer.SetFloat32(key(".rope.scaling.factor"), static_cast<float>(model.rope_factor));
   }
-  writer.SetUint32("llama.vocab_size", model.n_vocab);
+  writer.SetUint32(key(".vocab_size"), model.n_vocab);
+}
+
+/// The description that a file with this metadata will be read as.
+Result<HParams> ReadBack(const SyntheticModel& model, const GgufWriter& writer) {
+  const std::vector<std::byte> header = writer.Header();
+  Result<GgufFile> file = GgufFile::FromMemory(header, model.name);
+  if (!file) return Propagate(file);
+  Result<HParams> hparams = HParams::FromMetadata(*file);
+  if (hparams) hparams->n_vocab = model.n_vocab;
+  return hparams;
 }
 
 void CopyVocabulary(const GgufFile& vocabulary, GgufWriter& writer) {
@@ -128,6 +151,13 @@ std::vector<float> RandomNorm(uint64_t n, uint64_t seed) {
   for (uint64_t i = 0; i < n; ++i) {
     values[i] = 0.75F + 0.5F * static_cast<float>(RandomBits(seed, i) >> 40) / (1 << 24);
   }
+  return values;
+}
+
+// Biases: a fraction of the unit deviation of what they are added to.
+std::vector<float> RandomBias(uint64_t n, uint64_t seed) {
+  std::vector<float> values = RandomNorm(n, seed);
+  for (float& value : values) value -= 1;
   return values;
 }
 
@@ -177,6 +207,68 @@ class TensorWriter {
   uint64_t written_bytes_ = 0;
 };
 
+const std::vector<SyntheticModel>& Presets() {
+  static const std::vector<SyntheticModel> kPresets = {
+      {.name = "llama-3.1-8b",
+       .n_vocab = 128256,
+       .n_embd = 4096,
+       .n_layer = 32,
+       .n_head = 32,
+       .n_head_kv = 8,
+       .head_dim = 128,
+       .n_ff = 14336,
+       .rope_scaling = RopeScaling::kLlama3},
+      {.name = "llama-3.2-1b",
+       .n_vocab = 128256,
+       .n_embd = 2048,
+       .n_layer = 16,
+       .n_head = 32,
+       .n_head_kv = 8,
+       .head_dim = 64,
+       .n_ff = 8192,
+       .tied = true,
+       .rope_scaling = RopeScaling::kLlama3,
+       .rope_factor = 32},
+      {.name = "llama-3.2-3b",
+       .n_vocab = 128256,
+       .n_embd = 3072,
+       .n_layer = 28,
+       .n_head = 24,
+       .n_head_kv = 8,
+       .head_dim = 128,
+       .n_ff = 8192,
+       .tied = true,
+       .rope_scaling = RopeScaling::kLlama3,
+       .rope_factor = 32},
+      {.name = "qwen2.5-7b",
+       .architecture = "qwen2",
+       .n_vocab = 152064,
+       .n_ctx_train = 32768,
+       .n_embd = 3584,
+       .n_layer = 28,
+       .n_head = 28,
+       .n_head_kv = 4,
+       .head_dim = 128,
+       .n_ff = 18944,
+       .rope_theta = 1e6,
+       .rms_eps = 1e-6F},
+      {.name = "qwen3-4b",
+       .architecture = "qwen3",
+       .n_vocab = 151936,
+       .n_ctx_train = 40960,
+       .n_embd = 2560,
+       .n_layer = 36,
+       .n_head = 32,
+       .n_head_kv = 8,
+       .head_dim = 128,
+       .n_ff = 9728,
+       .tied = true,
+       .rope_theta = 1e6,
+       .rms_eps = 1e-6F},
+  };
+  return kPresets;
+}
+
 uint64_t TensorBytes(const SyntheticTensor& tensor) {
   const uint64_t n_rows = tensor.shape.size() > 1 ? tensor.shape[1] : 1;
   return RowBytes(tensor.type, tensor.shape[0]) * n_rows;
@@ -185,38 +277,19 @@ uint64_t TensorBytes(const SyntheticTensor& tensor) {
 }  // namespace
 
 Result<SyntheticModel> SyntheticModel::Preset(std::string_view name) {
-  SyntheticModel model;
-  model.name = name;
-  model.n_vocab = 128256;
-  model.rope_scaling = RopeScaling::kLlama3;
-  model.n_head_kv = 8;
-  if (name == "llama-3.1-8b") {
-    model.n_embd = 4096;
-    model.n_layer = 32;
-    model.n_head = 32;
-    model.head_dim = 128;
-    model.n_ff = 14336;
-    return model;
+  const std::vector<SyntheticModel>& presets = Presets();
+  const auto found = std::ranges::find(presets, name, &SyntheticModel::name);
+  if (found != presets.end()) return *found;
+  return Fail(ErrorCode::kNotFound, "no preset '{}', expected one of {}", name, PresetNames());
+}
+
+std::string SyntheticModel::PresetNames() {
+  std::string names;
+  for (const SyntheticModel& preset : Presets()) {
+    if (!names.empty()) names += ", ";
+    names += preset.name;
   }
-  model.tied = true;
-  model.rope_factor = 32;
-  model.n_ff = 8192;
-  if (name == "llama-3.2-1b") {
-    model.n_embd = 2048;
-    model.n_layer = 16;
-    model.n_head = 32;
-    model.head_dim = 64;
-    return model;
-  }
-  if (name == "llama-3.2-3b") {
-    model.n_embd = 3072;
-    model.n_layer = 28;
-    model.n_head = 24;
-    model.head_dim = 128;
-    return model;
-  }
-  return Fail(ErrorCode::kNotFound,
-              "no preset '{}', expected llama-3.1-8b, llama-3.2-1b or llama-3.2-3b", name);
+  return names;
 }
 
 std::vector<float> Llama3RopeFactors(uint32_t n_rot, double theta, double factor) {
@@ -235,32 +308,21 @@ std::vector<float> Llama3RopeFactors(uint32_t n_rot, double theta, double factor
   return factors;
 }
 
-std::vector<SyntheticTensor> TensorsOf(const SyntheticModel& model) {
-  using Content = SyntheticTensor::Content;
-  const uint64_t n_q = uint64_t{model.n_head} * model.head_dim;
-  const uint64_t n_kv = uint64_t{model.n_head_kv} * model.head_dim;
-  TensorList list(model);
-  if (model.rope_scaling == RopeScaling::kLlama3) {
-    list.AddFloats("rope_freqs.weight", model.head_dim / 2, Content::kRopeFactors);
+Result<std::vector<SyntheticTensor>> SyntheticTensorsOf(const SyntheticModel& model) {
+  if (Status valid = Validate(model); !valid) return Propagate(valid);
+  GgufWriter writer;
+  SetMetadata(model, writer);
+  Result<HParams> hparams = ReadBack(model, writer);
+  if (!hparams) return Propagate(hparams);
+  std::vector<SyntheticTensor> tensors;
+  for (const ModelTensor& tensor : TensorsOf(*hparams)) {
+    const bool is_there = tensor.role == TensorRole::kRopeFreqs
+                              ? model.rope_scaling == RopeScaling::kLlama3
+                          : tensor.role == TensorRole::kOutput ? !model.tied
+                                                               : !tensor.optional;
+    if (is_there) tensors.push_back(Describe(model, tensor));
   }
-  list.AddMatrix("token_embd.weight", model.n_embd, model.n_vocab, kLogitDeviation);
-  for (uint32_t layer = 0; layer < model.n_layer; ++layer) {
-    const std::string block = fmt::format("blk.{}.", layer);
-    list.AddFloats(block + "attn_norm.weight", model.n_embd, Content::kNorm);
-    list.AddMatrix(block + "attn_q.weight", model.n_embd, n_q);
-    list.AddMatrix(block + "attn_k.weight", model.n_embd, n_kv);
-    list.AddMatrix(block + "attn_v.weight", model.n_embd, n_kv);
-    list.AddMatrix(block + "attn_output.weight", n_q, model.n_embd);
-    list.AddFloats(block + "ffn_norm.weight", model.n_embd, Content::kNorm);
-    list.AddMatrix(block + "ffn_gate.weight", model.n_embd, model.n_ff);
-    list.AddMatrix(block + "ffn_up.weight", model.n_embd, model.n_ff);
-    list.AddMatrix(block + "ffn_down.weight", model.n_ff, model.n_embd);
-  }
-  list.AddFloats("output_norm.weight", model.n_embd, Content::kNorm);
-  if (!model.tied) {
-    list.AddMatrix("output.weight", model.n_embd, model.n_vocab, kLogitDeviation);
-  }
-  return list.Take();
+  return tensors;
 }
 
 Status WriteSyntheticModel(SyntheticModel model, const std::string& path,
@@ -270,7 +332,9 @@ Status WriteSyntheticModel(SyntheticModel model, const std::string& path,
     if (!tokens) return Propagate(tokens);
     model.n_vocab = static_cast<uint32_t>(tokens->size());
   }
-  if (Status valid = Validate(model); !valid) return valid;
+  Result<std::vector<SyntheticTensor>> described = SyntheticTensorsOf(model);
+  if (!described) return Propagate(described);
+  const std::vector<SyntheticTensor>& tensors = *described;
 
   GgufWriter writer;
   SetMetadata(model, writer);
@@ -279,7 +343,6 @@ Status WriteSyntheticModel(SyntheticModel model, const std::string& path,
   } else {
     SetSyntheticVocabulary(model.n_vocab, writer);
   }
-  const std::vector<SyntheticTensor> tensors = TensorsOf(model);
   uint64_t total_bytes = 0;
   for (const SyntheticTensor& tensor : tensors) {
     writer.AddTensor(tensor.name, tensor.type, tensor.shape);
@@ -298,6 +361,9 @@ Status WriteSyntheticModel(SyntheticModel model, const std::string& path,
         break;
       case SyntheticTensor::Content::kNorm:
         written = tensor_writer.Write(ToBytes(RandomNorm(tensor.shape[0], seed)));
+        break;
+      case SyntheticTensor::Content::kBias:
+        written = tensor_writer.Write(ToBytes(RandomBias(tensor.shape[0], seed)));
         break;
       case SyntheticTensor::Content::kRopeFactors:
         written = tensor_writer.Write(

@@ -1,4 +1,5 @@
-// Llama models of chosen shapes with random weights, written as GGUF: for speed, memory and tests.
+// Models of chosen families and shapes with random weights, written as GGUF: for speed, memory and
+// tests.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,8 @@ enum class RopeScaling : uint8_t {
 
 struct SyntheticModel {
   std::string name = "synthetic";
-  uint32_t n_vocab = 512;  ///< a vocabulary file's own size comes before it
+  std::string architecture = "llama";  ///< one that Quern runs
+  uint32_t n_vocab = 512;              ///< a vocabulary file's own size comes before it
   uint32_t n_ctx_train = 131072;
   uint32_t n_embd = 256;
   uint32_t n_layer = 2;
@@ -39,13 +41,14 @@ struct SyntheticModel {
   std::optional<GgmlType> type;
   uint64_t seed = 1;
 
-  /// The shapes of "llama-3.1-8b", "llama-3.2-1b" or "llama-3.2-3b". Errors: kNotFound with these
-  /// names.
+  /// The shapes of a release: "llama-3.1-8b". Errors: kNotFound with the names that there are.
   static Result<SyntheticModel> Preset(std::string_view name);
+  /// "llama-3.1-8b, llama-3.2-1b, ..."
+  static std::string PresetNames();
 };
 
 struct SyntheticTensor {
-  enum class Content : uint8_t { kWeights, kNorm, kRopeFactors };
+  enum class Content : uint8_t { kWeights, kNorm, kBias, kRopeFactors };
   std::string name;
   GgmlType type;
   std::vector<uint64_t> shape;  ///< row length first
@@ -53,8 +56,10 @@ struct SyntheticTensor {
   double sigma = 0;  ///< standard deviation of weights
 };
 
-/// The tensors in file order.
-std::vector<SyntheticTensor> TensorsOf(const SyntheticModel& model);
+/// The tensors in file order, as the table of the architecture has them; of the optional ones the
+/// output matrix, unless it is tied, and the RoPE factors of kLlama3. Errors: kInvalidArgument for
+/// shapes that make no model, kUnsupported for an architecture that Quern does not run.
+Result<std::vector<SyntheticTensor>> SyntheticTensorsOf(const SyntheticModel& model);
 
 /// llama3's divisors of the rope frequencies, n_rot/2 values: 1 for wavelengths below 2048
 /// positions, `factor` above 8192, and a linear blend of the frequencies between (Llama 3.1's
@@ -68,7 +73,7 @@ struct SyntheticWriteOptions {
 };
 
 /// Writes the model to `path`; the same bytes for the same model and vocabulary.
-/// Errors: kInvalidArgument for shapes that make no model, those of GgufWriter.
+/// Errors: those of SyntheticTensorsOf and GgufWriter.
 Status WriteSyntheticModel(SyntheticModel model, const std::string& path,
                            const SyntheticWriteOptions& options = {});
 

@@ -9,7 +9,7 @@ namespace quern {
 Result<MemoryPlan> PlanMemory(const GgufFile& file, const HParams& hparams, const MemoryWish& wish,
                               uint64_t available) {
   const auto estimate = [&](size_t kv_tokens) {
-    return EstimateMemory(file, hparams, kv_tokens, wish.kv_types);
+    return EstimateMemory(file, hparams, kv_tokens, wish.kv_types, wish.batch_rows);
   };
   if (wish.kv_tokens > 0 && wish.kv_tokens < wish.n_ctx) {
     return Fail(ErrorCode::kInvalidArgument,

@@ -8,6 +8,7 @@
 #include "gguf/gguf_file.h"
 #include "kernels/attention.h"
 #include "runtime/model/hparams.h"
+#include "runtime/model/memory_estimate.h"
 
 namespace quern {
 
@@ -23,6 +24,7 @@ struct MemoryWish {
   size_t kv_tokens = 0;   ///< 0: what n_parallel full requests take, or as much as kv_share of the
                           ///< memory that the model leaves
   KvTypes kv_types{};
+  size_t batch_rows = 512;  ///< most rows of a step
   double kv_share = 0.5;
 };
 

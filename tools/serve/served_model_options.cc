@@ -128,6 +128,7 @@ Result<PlannedModel> Plan(const ServedModelOptions& options, uint64_t available,
                                         .n_parallel = engine.max_running,
                                         .kv_tokens = engine.kv_tokens,
                                         .kv_types = engine.kv_types,
+                                        .batch_rows = engine.chunk_tokens,
                                         .kv_share = context.kv_share},
                                        available);
   if (!plan) return Propagate(plan);

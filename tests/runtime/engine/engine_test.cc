@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/forward/executor.h"
 #include "tests/testing/tiny_model.h"
 #include "tests/testing/vocabulary_file.h"
 
@@ -573,6 +574,54 @@ TEST_F(EngineTest, RefusesBadRequestsAndGoesOn) {
   request.sampling.top_p = 2;
   EXPECT_THAT(message(request), HasSubstr("top_p"));
   EXPECT_EQ(message(Request(99, 1)), "no error");
+}
+
+/// A device of another kind, as the engine sees it: here the same arithmetic, counted.
+class CountingPass final : public ForwardPass {
+ public:
+  explicit CountingPass(std::unique_ptr<ForwardPass> inner, size_t* n_steps)
+      : inner_(std::move(inner)), n_steps_(n_steps) {}
+  KvPool& pool() override { return inner_->pool(); }
+  size_t max_rows() const override { return inner_->max_rows(); }
+  std::span<const float> Forward(std::span<const BatchPart> parts) override {
+    ++*n_steps_;
+    return inner_->Forward(parts);
+  }
+  std::span<const float> hidden() const override { return inner_->hidden(); }
+  void ForEach(size_t n, const std::function<void(size_t)>& body) override {
+    for (size_t i = n; i-- > 0;) body(i);
+  }
+  void SetTrace(StepTrace* trace) override { inner_->SetTrace(trace); }
+
+ private:
+  std::unique_ptr<ForwardPass> inner_;
+  size_t* n_steps_;
+};
+
+TEST_F(EngineTest, RunsOnTheForwardPassItIsGiven) {
+  size_t n_steps = 0;
+  auto executor = Executor::Create(model_, {.n_pages = 8, .n_threads = 1, .max_rows = 32});
+  ASSERT_TRUE(executor);
+  auto engine = Engine::Create(model_, {.n_ctx = 4 * kPageTokens},
+                               std::make_unique<CountingPass>(*std::move(executor), &n_steps));
+  ASSERT_TRUE(engine) << engine.error().message;
+  EXPECT_EQ((*engine)->options().kv_tokens, 8 * kPageTokens);
+  EXPECT_EQ((*engine)->options().chunk_tokens, 32U);
+  const GenerateRequest first = Request(100, 10, 1);
+  const GenerateRequest second = Request(20, 10, 2);
+  Heard heard_first;
+  Heard heard_second;
+  ASSERT_TRUE((*engine)->Submit(first, heard_first.Sink()));
+  ASSERT_TRUE((*engine)->Submit(second, heard_second.Sink()));
+  while ((*engine)->Step()) {
+  }
+  EXPECT_EQ(heard_first.tokens, Alone(first));
+  EXPECT_EQ(heard_second.tokens, Alone(second));
+  EXPECT_GE(n_steps, 13U) << "four chunks of the long prompt at least, and nine tokens";
+
+  auto small = Executor::Create(model_, {.n_pages = 1, .n_threads = 1, .max_rows = 32});
+  ASSERT_TRUE(small);
+  EXPECT_FALSE(Engine::Create(model_, {.n_ctx = 4 * kPageTokens}, *std::move(small)));
 }
 
 }  // namespace

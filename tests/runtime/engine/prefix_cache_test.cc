@@ -12,13 +12,14 @@
 namespace quern {
 namespace {
 
-using Pages = std::vector<KvPool::PageId>;
+using Pages = std::vector<PageSet>;
 
 HParams SmallHParams() {
+  LayerSpec layer;
+  layer.attention.n_head_kv = 1;
+  layer.attention.k_dim = 16;
   HParams hparams;
-  hparams.n_layer = 1;
-  hparams.n_head_kv = 1;
-  hparams.head_dim = 16;
+  hparams.layers.assign(1, layer);
   return hparams;
 }
 
@@ -38,7 +39,7 @@ class PrefixCacheTest : public testing::Test {
     EXPECT_TRUE(sequence.Reserve(tokens.size() - sequence.n_past()));
     sequence.Advance(tokens.size() - sequence.n_past());
     cache_.Keep(tokens, sequence.pages());
-    return {sequence.pages().begin(), sequence.pages().end()};
+    return sequence.pages();
   }
 
   KvPool pool_ = std::move(*KvPool::Create(SmallHParams(), KvType::kF16, 6));
@@ -101,6 +102,52 @@ TEST_F(PrefixCacheTest, NeverForgetsPagesInUse) {
   cache_.MakeRoom(6);
   EXPECT_EQ(cache_.size(), 0U);
   EXPECT_EQ(pool_.n_free(), 6U);
+}
+
+/// Rows that start from vectors are known by what the vectors stand for.
+TEST_F(PrefixCacheTest, VectorsArePartOfTheKey) {
+  std::vector<Token> tokens = Tokens(kPageTokens + 1, 0);
+  tokens[5] = PrefixRows::kVector;
+  tokens[6] = PrefixRows::kVector;
+  const std::vector<VectorDigest> image = {{1, 2, 3, 4}, {5, 6, 7, 8}};
+  const std::vector<VectorDigest> other = {{1, 2, 3, 4}, {5, 6, 7, 9}};
+  Sequence sequence(&pool_);
+  ASSERT_TRUE(sequence.Reserve(tokens.size()));
+  sequence.Advance(tokens.size());
+  cache_.Keep({tokens, image}, sequence.pages());
+  EXPECT_EQ(cache_.Find({tokens, image}).size(), 1U);
+  EXPECT_TRUE(cache_.Find({tokens, other}).empty());
+}
+
+/// A group of layers that sees the last 100 positions.
+TEST(PrefixCacheOfWindows, FindsPrefixesWhoseWindowIsThere) {
+  HParams hparams = SmallHParams();
+  hparams.layers.push_back(hparams.layers.front());
+  hparams.layers.back().attention.window = 100;
+  KvPool pool = std::move(*KvPool::Create(hparams, KvType::kF16, 12));
+  PrefixCache cache(&pool);
+  const std::vector<Token> tokens = Tokens(5 * kPageTokens, 0);
+  const auto run = [&](size_t n_tokens) {
+    Sequence sequence(&pool);
+    sequence.Share(cache.Find(std::span(tokens).first(n_tokens)));
+    const size_t n_found = sequence.n_past();
+    EXPECT_TRUE(sequence.Reserve(n_tokens - n_found));
+    sequence.Advance(n_tokens - n_found);
+    cache.Keep(std::span(tokens).first(n_tokens), sequence.pages());
+    return n_found;
+  };
+  EXPECT_EQ(run(4 * kPageTokens), 0U);
+  // Of the window there are pages 2 and 3: a prompt that leaves the path after page 2 would see
+  // page 1.
+  std::vector<Token> branch(tokens.begin(), tokens.begin() + 3 * kPageTokens + 1);
+  EXPECT_TRUE(cache.Find(branch).empty());
+  EXPECT_EQ(cache.Find(tokens).size(), 4U);
+  EXPECT_EQ(cache.Find(tokens).front()[1], kNoPage);
+  // Who runs it again leaves what was missing.
+  EXPECT_EQ(run(2 * kPageTokens), 0U);
+  EXPECT_EQ(cache.Find(std::span(tokens).first(2 * kPageTokens + 1)).size(), 2U);
+  cache.MakeRoom(12);
+  EXPECT_EQ(pool.n_free(), 12U);
 }
 
 }  // namespace

@@ -30,9 +30,14 @@ constexpr size_t kLength = kSplitTokens + 90;
 struct Machine {
   Machine(std::shared_ptr<const Model> model_in, int n_threads, KvTypes kv_types = {})
       : model(std::move(model_in)),
-        pool(std::move(*KvPool::Create(model->hparams(), kv_types, 256))),
-        team(n_threads),
-        executor(model, &pool, &team, kMaxRows) {}
+        executor_owner(Executor::Create(model, {.kv_types = kv_types,
+                                                .n_pages = 256,
+                                                .n_threads = n_threads,
+                                                .max_rows = kMaxRows})
+                           .value()),
+        executor(*executor_owner),
+        pool(executor.pool()),
+        team(executor.team()) {}
 
   /// Logits of every position of `tokens`, run in chunks of `chunk` behind what `sequence` holds.
   std::vector<float> Run(Sequence& sequence, std::span<const Token> tokens, size_t chunk) {
@@ -49,9 +54,10 @@ struct Machine {
   }
 
   std::shared_ptr<const Model> model;
-  KvPool pool;
-  ThreadTeam team;
-  Executor executor;
+  std::unique_ptr<Executor> executor_owner;
+  Executor& executor;
+  KvPool& pool;
+  ThreadTeam& team;
 };
 
 bool SameBits(std::span<const float> a, std::span<const float> b) {
@@ -230,7 +236,7 @@ TEST_F(ExecutorTest, ATraceHoldsEveryPartAndChangesNothing) {
     }
   }
   EXPECT_EQ(ops.size(), kStepOps - 1) << "all but sampling, which is not the executor's";
-  EXPECT_EQ(layers.size(), model_->hparams().n_layer + 1U) << "and what belongs to no layer";
+  EXPECT_EQ(layers.size(), model_->hparams().n_layer() + 1U) << "and what belongs to no layer";
   const size_t n_spans = trace.spans(0).size();
   machine.Run(sequence, std::span(tokens_).subspan(100, 1), 1);
   EXPECT_EQ(trace.spans(0).size(), n_spans) << "no longer recorded";
@@ -352,6 +358,64 @@ TEST_F(ExecutorTest, RandomSchedulesDoNotMatter) {
       EXPECT_TRUE(logits.empty());
     }
   }
+}
+
+/// A row may start from a vector in the place of a token's embedding.
+TEST_F(ExecutorTest, VectorsStandForTokens) {
+  constexpr size_t kRows = 40;
+  const size_t n_embd = model_->hparams().n_embd;
+  std::vector<float> embeddings(kRows * n_embd);
+  std::vector<const float*> vectors(kRows, nullptr);
+  std::vector<Token> tokens(tokens_.begin(), tokens_.begin() + kRows);
+  for (size_t i = 3; i < 20; ++i) {
+    DequantizeRow(model_->token_embd(), static_cast<size_t>(tokens[i]),
+                  embeddings.data() + i * n_embd);
+    vectors[i] = embeddings.data() + i * n_embd;
+    tokens[i] = 0;
+  }
+  Machine machine(model_, 2);
+  Sequence sequence(&machine.pool);
+  ASSERT_TRUE(sequence.Reserve(kRows));
+  const BatchPart part{
+      .sequence = &sequence, .tokens = tokens, .n_logits = kRows, .vectors = vectors};
+  EXPECT_TRUE(
+      SameBits(machine.executor.Forward({&part, 1}), std::span(alone_).first(kRows * n_vocab_)));
+  // Another vector gives other logits from its row on.
+  embeddings[10 * n_embd] += 1;
+  Sequence other(&machine.pool);
+  ASSERT_TRUE(other.Reserve(kRows));
+  const BatchPart changed{
+      .sequence = &other, .tokens = tokens, .n_logits = kRows, .vectors = vectors};
+  const std::span<const float> logits = machine.executor.Forward({&changed, 1});
+  EXPECT_TRUE(SameBits(logits.first(10 * n_vocab_), std::span(alone_).first(10 * n_vocab_)));
+  EXPECT_FALSE(SameBits(logits.subspan(10 * n_vocab_, n_vocab_), Alone(10)));
+}
+
+/// RoPE turns rows by positions that may be given: only their differences count.
+TEST_F(ExecutorTest, PositionsMayBeGiven) {
+  constexpr size_t kRows = 24;
+  std::vector<RopePosition> same(kRows);
+  std::vector<RopePosition> stretched(kRows);
+  for (uint32_t i = 0; i < kRows; ++i) {
+    same[i].fill(i);
+    stretched[i].fill(2 * i);
+  }
+  const auto run = [&](std::span<const RopePosition> positions) {
+    Machine machine(model_, 2);
+    Sequence sequence(&machine.pool);
+    EXPECT_TRUE(sequence.Reserve(kRows));
+    const BatchPart part{.sequence = &sequence,
+                         .tokens = std::span(tokens_).first(kRows),
+                         .n_logits = kRows,
+                         .positions = positions};
+    const std::span<const float> logits = machine.executor.Forward({&part, 1});
+    return std::vector<float>(logits.begin(), logits.end());
+  };
+  const std::span<const float> alone = std::span(alone_).first(kRows * n_vocab_);
+  EXPECT_TRUE(SameBits(run(same), alone));
+  const std::vector<float> other = run(stretched);
+  EXPECT_TRUE(SameBits(std::span(other).first(n_vocab_), alone.first(n_vocab_)));
+  EXPECT_FALSE(SameBits(std::span(other).last(n_vocab_), alone.last(n_vocab_)));
 }
 
 }  // namespace

@@ -1,11 +1,14 @@
 // The forward pass against two references: a float64 pass written from the formulas, and llama.cpp.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
 
+#include "kernels/matmul.h"
 #include "runtime/forward/logits_runner.h"
+#include "runtime/model/architecture.h"
 #include "tests/peer/peer.h"
 #include "tests/testing/reference_forward.h"
 #include "tests/testing/tiny_model.h"
@@ -17,11 +20,6 @@ namespace {
 using testing::RandomTokens;
 using testing::ReferenceModel;
 using testing::TinyModel;
-
-constexpr GgmlType kTypes[] = {
-    GgmlType::kF32,  GgmlType::kF16,  GgmlType::kBF16, GgmlType::kQ8_0,   GgmlType::kQ4_0,
-    GgmlType::kQ4_1, GgmlType::kQ5_0, GgmlType::kQ5_1, GgmlType::kQ2_K,   GgmlType::kQ3_K,
-    GgmlType::kQ4_K, GgmlType::kQ5_K, GgmlType::kQ6_K, GgmlType::kIQ4_NL, GgmlType::kIQ4_XS};
 
 /// Logits of all positions of one text, [tokens][n_vocab].
 std::vector<float> OurLogits(const std::shared_ptr<const Model>& model,
@@ -104,7 +102,7 @@ TEST_P(EveryType, AgreesWithFloat64) {
   ExpectCloseToReference(shapes, GetParam());
 }
 
-INSTANTIATE_TEST_SUITE_P(ReferenceLogits, EveryType, ::testing::ValuesIn(kTypes),
+INSTANTIATE_TEST_SUITE_P(ReferenceLogits, EveryType, ::testing::ValuesIn(RunnableTypes()),
                          [](const auto& test) { return std::string(NameOf(test.param)); });
 
 struct ShapeCase {
@@ -146,6 +144,53 @@ INSTANTIATE_TEST_SUITE_P(
                       ShapeCase{"Gqa3Llama3", 6, 2, 32, true, RopeScaling::kLlama3},
                       ShapeCase{"WideHeads", 2, 1, 192, false, RopeScaling::kLlama3}),
     [](const auto& test) { return std::string(test.param.name); });
+
+/// Each family, its heads wider than an even share of the embedding.
+class EveryFamily : public ::testing::TestWithParam<const Architecture*> {
+ protected:
+  static SyntheticModel Shapes(GgmlType type) {
+    SyntheticModel shapes;
+    shapes.architecture = GetParam()->name;
+    shapes.type = type;
+    shapes.n_head = 6;
+    shapes.n_head_kv = 2;
+    shapes.rope_theta = 10000;
+    return shapes;
+  }
+};
+
+TEST_P(EveryFamily, AgreesWithFloat64) {
+  ExpectCloseToReference(Shapes(GgmlType::kF32), GgmlType::kF32);
+  ExpectCloseToReference(Shapes(GgmlType::kQ8_0), GgmlType::kQ8_0);
+}
+
+/// With floats for weights and cache, llama.cpp's logits are ours but for rounding.
+TEST_P(EveryFamily, AgreesWithLlamaCpp) {
+  QUERN_SKIP_WITHOUT_PEER();
+  const TinyModel tiny(Shapes(GgmlType::kF32));
+  const std::shared_ptr<const Model> model = tiny.Load();
+  const std::vector<Token> tokens = RandomTokens(40, model->hparams().n_vocab, 3);
+  const auto theirs =
+      peer::Logits(tiny.path(), tokens, {.batch = 64, .kv_type = "F32", .flash_attn = "off"});
+  ASSERT_TRUE(theirs) << theirs.error().message;
+  const std::vector<float> ours = OurLogits(model, tokens, KvType::kF32);
+  ASSERT_EQ(ours.size(), theirs->size());
+  double sum = 0;
+  double squares = 0;
+  double most = 0;
+  for (size_t i = 0; i < ours.size(); ++i) {
+    sum += ours[i];
+    squares += double{ours[i]} * ours[i];
+    most = std::max(most, std::abs(double{ours[i]} - (*theirs)[i]));
+  }
+  const auto n = static_cast<double>(ours.size());
+  const double deviation = std::sqrt(squares / n - sum / n * (sum / n));
+  RecordProperty("largest_difference_in_deviations", std::to_string(most / deviation));
+  EXPECT_LT(most, 5e-6 * deviation);
+}
+
+INSTANTIATE_TEST_SUITE_P(ReferenceLogits, EveryFamily, ::testing::ValuesIn(Architectures()),
+                         [](const auto& test) { return std::string(test.param->name); });
 
 /// Heads that end within groups of rows, and rows that end within blocks of columns.
 TEST(ReferenceLogits, OddWidthsAgreeWithFloat64) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <new>
 #include <thread>
 #include <vector>
 
@@ -59,6 +60,20 @@ TEST_P(ThreadTeamTest, ForEachRunsEachItemOnce) {
   std::vector<std::atomic<int>> seen(1000);
   team.ForEach(seen.size(), [&](size_t i) { seen[i].fetch_add(1); });
   for (const std::atomic<int>& count : seen) EXPECT_EQ(count.load(), 1);
+}
+
+TEST_P(ThreadTeamTest, ForEachThrowsWhatABodyThrew) {
+  ThreadTeam team(GetParam());
+  std::atomic<int> n_run = 0;
+  EXPECT_THROW(team.ForEach(100,
+                            [&](size_t i) {
+                              ++n_run;
+                              if (i == 50) throw std::bad_alloc();
+                            }),
+               std::bad_alloc);
+  EXPECT_GE(n_run, 51);
+  team.ForEach(10, [&](size_t) { ++n_run; });
+  EXPECT_GE(n_run, 61);
 }
 
 TEST(ThreadTeam, AWorkerThatComesLateJoinsAtABarrier) {

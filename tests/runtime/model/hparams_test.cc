@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "gguf/gguf_writer.h"
+#include "runtime/model/architecture.h"
 
 namespace quern {
 namespace {
@@ -59,20 +60,26 @@ class HParamsTest : public testing::Test {
 TEST_F(HParamsTest, ReadsAllOfThem) {
   const Result<HParams> hparams = Load();
   ASSERT_TRUE(hparams) << hparams.error().message;
-  EXPECT_EQ(hparams->arch, "llama");
+  EXPECT_EQ(hparams->architecture->name, "llama");
   EXPECT_EQ(hparams->n_vocab, 10U);
   EXPECT_EQ(hparams->n_ctx_train, 1024U);
   EXPECT_EQ(hparams->n_embd, 64U);
-  EXPECT_EQ(hparams->n_layer, 2U);
-  EXPECT_EQ(hparams->n_ff, 96U);
-  EXPECT_EQ(hparams->n_head, 8U);
-  EXPECT_EQ(hparams->n_head_kv, 2U);
-  EXPECT_EQ(hparams->head_dim, 8U);
-  EXPECT_EQ(hparams->n_rot, 8U);
-  EXPECT_EQ(hparams->rope_style, RopeStyle::kAdjacent);
-  ASSERT_EQ(hparams->rope_freqs.size(), 4U);
-  EXPECT_DOUBLE_EQ(hparams->rope_freqs[0], 1.0);
-  EXPECT_DOUBLE_EQ(hparams->rope_freqs[2], std::pow(500000.0, -0.5));
+  ASSERT_EQ(hparams->n_layer(), 2U);
+  for (const LayerSpec& layer : hparams->layers) {
+    EXPECT_EQ(layer.ffn.n_ff, 96U);
+    EXPECT_EQ(layer.attention.n_head, 8U);
+    EXPECT_EQ(layer.attention.n_head_kv, 2U);
+    EXPECT_EQ(layer.attention.k_dim, 8U);
+    EXPECT_EQ(layer.attention.v_dim, 8U);
+    EXPECT_EQ(layer.attention.rope, 0U);
+    EXPECT_DOUBLE_EQ(layer.attention.scale, 1 / std::sqrt(8.0));
+  }
+  ASSERT_EQ(hparams->ropes.size(), 1U);
+  EXPECT_EQ(hparams->ropes[0].n_rot, 8U);
+  EXPECT_EQ(hparams->ropes[0].style, RopeStyle::kAdjacent);
+  ASSERT_EQ(hparams->ropes[0].frequencies.size(), 4U);
+  EXPECT_DOUBLE_EQ(hparams->ropes[0].frequencies[0], 1.0);
+  EXPECT_DOUBLE_EQ(hparams->ropes[0].frequencies[2], std::pow(500000.0, -0.5));
 }
 
 TEST_F(HParamsTest, HeadLengthNeedNotDivideTheWidth) {
@@ -82,8 +89,8 @@ TEST_F(HParamsTest, HeadLengthNeedNotDivideTheWidth) {
     writer.SetUint32("llama.rope.dimension_count", 16);
   });
   ASSERT_TRUE(hparams) << hparams.error().message;
-  EXPECT_EQ(hparams->head_dim, 24U);
-  EXPECT_EQ(hparams->n_rot, 16U);
+  EXPECT_EQ(hparams->layers[1].attention.k_dim, 24U);
+  EXPECT_EQ(hparams->ropes[0].n_rot, 16U);
 }
 
 TEST_F(HParamsTest, LinearScalingSlowsEveryPair) {
@@ -95,15 +102,15 @@ TEST_F(HParamsTest, LinearScalingSlowsEveryPair) {
   ASSERT_TRUE(plain);
   ASSERT_TRUE(scaled);
   for (size_t i = 0; i < 4; ++i) {
-    EXPECT_DOUBLE_EQ(scaled->rope_freqs[i], plain->rope_freqs[i] / 4);
+    EXPECT_DOUBLE_EQ(scaled->ropes[0].frequencies[i], plain->ropes[0].frequencies[i] / 4);
   }
 }
 
 TEST_F(HParamsTest, FrequencyFactorsDivide) {
   const Result<HParams> hparams = Load(nullptr, {1.0F, 2.0F, 4.0F, 8.0F});
   ASSERT_TRUE(hparams) << hparams.error().message;
-  EXPECT_DOUBLE_EQ(hparams->rope_freqs[0], 1.0);
-  EXPECT_DOUBLE_EQ(hparams->rope_freqs[2], std::pow(500000.0, -0.5) / 4);
+  EXPECT_DOUBLE_EQ(hparams->ropes[0].frequencies[0], 1.0);
+  EXPECT_DOUBLE_EQ(hparams->ropes[0].frequencies[2], std::pow(500000.0, -0.5) / 4);
 }
 
 /// Llama 3.1's parameters: pairs that turn in less than 8192/4 tokens stay, those that take more
@@ -125,8 +132,8 @@ TEST_F(HParamsTest, Llama3ScalingKeepsFastPairsAndSlowsSlowOnes) {
   ASSERT_TRUE(scaled) << scaled.error().message;
   int between = 0;
   for (size_t i = 0; i < 64; ++i) {
-    const double tokens_per_turn = 2 * M_PI / plain->rope_freqs[i];
-    const double ratio = scaled->rope_freqs[i] / plain->rope_freqs[i];
+    const double tokens_per_turn = 2 * M_PI / plain->ropes[0].frequencies[i];
+    const double ratio = scaled->ropes[0].frequencies[i] / plain->ropes[0].frequencies[i];
     if (tokens_per_turn < 2048) {
       EXPECT_DOUBLE_EQ(ratio, 1.0) << i;
     } else if (tokens_per_turn > 8192) {
@@ -154,7 +161,7 @@ TEST_F(HParamsTest, ScalingIsNotAppliedTwice) {
   const Result<HParams> scaled = load("llama3");
   ASSERT_TRUE(plain) << plain.error().message;
   ASSERT_TRUE(scaled) << scaled.error().message;
-  EXPECT_EQ(scaled->rope_freqs, plain->rope_freqs);
+  EXPECT_EQ(scaled->ropes[0].frequencies, plain->ropes[0].frequencies);
 }
 
 TEST_F(HParamsTest, SaysWhatIsWrong) {
@@ -162,7 +169,7 @@ TEST_F(HParamsTest, SaysWhatIsWrong) {
             "small.gguf: llama.embedding_length 64 in 128 heads (llama.attention.head_count) makes "
             "heads of 0, expected 1 to 512");
   EXPECT_EQ(Message([](GgufWriter& w) { w.SetString("general.architecture", "mamba"); }),
-            "small.gguf: architecture 'mamba' is not one Quern runs (llama)");
+            "small.gguf: architecture 'mamba' is not one Quern runs (llama, qwen2, qwen3)");
   EXPECT_EQ(Message([](GgufWriter& w) { w.SetUint32("llama.attention.head_count_kv", 3); }),
             "small.gguf: 8 heads are not a multiple of 3 KV heads");
   EXPECT_EQ(Message([](GgufWriter& w) { w.SetUint32("llama.block_count", 0); }),
@@ -179,16 +186,6 @@ TEST_F(HParamsTest, SaysWhatIsWrong) {
               HasSubstr("llama.embedding_length"));
   EXPECT_THAT(Message([](GgufWriter& w) { w.SetFloat32("llama.rope.freq_base", NAN); }),
               HasSubstr("llama.rope.freq_base"));
-}
-
-TEST_F(HParamsTest, EstimatesWeightsAndCache) {
-  const Result<HParams> hparams = Load();
-  ASSERT_TRUE(hparams);
-  const Result<GgufFile> file = GgufFile::FromMemory(bytes_, "small.gguf");
-  ASSERT_TRUE(file);
-  const MemoryEstimate estimate = EstimateMemory(*file, *hparams, 100, KvType::kF16);
-  EXPECT_EQ(estimate.weights, 64U * 16 * 4);
-  EXPECT_EQ(estimate.kv_cache, 2U * 2 * 2 * KvHeadPageBytes(KvType::kF16, 8));
 }
 
 }  // namespace

@@ -80,15 +80,15 @@ TEST_F(ModelTest, LoadsShapesVocabularyAndWeights) {
   ASSERT_TRUE(model) << model.error().message;
   EXPECT_DOUBLE_EQ(last_progress, 1.0);
   const HParams& hparams = (*model)->hparams();
-  EXPECT_EQ((*model)->layers().size(), hparams.n_layer);
+  EXPECT_EQ((*model)->layers().size(), hparams.n_layer());
   EXPECT_EQ((*model)->tokenizer().n_vocab(), hparams.n_vocab);
   EXPECT_NE((*model)->output().data, (*model)->token_embd().data);
 
-  const WeightMatrix& down = (*model)->layers().back().ffn_down;
+  const WeightMatrix& down = (*model)->layers().back().matrix(TensorRole::kFfnDown);
   EXPECT_EQ(down.n_rows, hparams.n_embd);
-  EXPECT_EQ(down.n_cols, hparams.n_ff);
+  EXPECT_EQ(down.n_cols, hparams.layers.back().ffn.n_ff);
   const TensorInfo* tensor =
-      file.FindTensor("blk." + std::to_string(hparams.n_layer - 1) + ".ffn_down.weight");
+      file.FindTensor("blk." + std::to_string(hparams.n_layer() - 1) + ".ffn_down.weight");
   std::vector<float> expected(down.n_cols);
   std::vector<float> packed(down.n_cols);
   for (const size_t row : {size_t{0}, size_t{17}, down.n_rows - 1}) {
@@ -141,7 +141,7 @@ TEST_F(ModelTest, EachMemoryNodeHoldsItsShare) {
   shapes.n_embd = 1024;
   shapes.n_ff = 16384;
   const auto model = testing::TinyModel(shapes).Load(LoadMode::kPack);
-  const WeightMatrix& w = model->layers()[0].ffn_gate;
+  const WeightMatrix& w = model->layers()[0].matrix(TensorRole::kFfnGate);
   const size_t group_bytes = PackedGroupBytes(w.type, w.n_cols);
   std::set<int> main_nodes;
   for (size_t node = 0; node < model->nodes().size(); ++node) {
