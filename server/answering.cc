@@ -1,12 +1,10 @@
 #include "server/answering.h"
 
 #include <fmt/format.h>
-#include <httplib.h>
 
 #include <ctime>
 #include <optional>
 #include <random>
-#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -15,16 +13,22 @@
 #include "server/api/model_endpoints.h"
 #include "server/api/prompt_text.h"
 #include "server/api/response_format.h"
+#include "server/event_stream.h"
 #include "server/http_reply.h"
 #include "server/inference/generation.h"
 
 namespace quern {
 namespace {
 
+template <typename T>
+using OrNoReply = tl::expected<T, NoReply>;
 using Clock = std::chrono::steady_clock;
 
-/// How long an HTTP thread goes on before it looks whether its client is still there.
-constexpr std::chrono::milliseconds kPatience(100);
+/// How often the thread of a connection looks whether its client is still there.
+constexpr std::chrono::milliseconds kClientCheckInterval(100);
+
+/// Most answers of one request: every prompt's, or every text's embedding.
+constexpr size_t kMostAnswers = 2048;
 
 /// "chatcmpl-..." or "cmpl-..." with random letters.
 std::string NewResponseId(ApiKind kind) {
@@ -35,17 +39,8 @@ std::string NewResponseId(ApiKind kind) {
   return id;
 }
 
-/// Most answers of one request: every prompt's, or every text's embedding.
-constexpr size_t kMostAnswers = 2048;
-
-/// Why the server ends an answer that its client still waits for.
-HttpError CutOff(const InferenceThread& inference) {
-  if (inference.closed()) return {503, "the server is shutting down"};
-  return {500, "the server could not go on with the answer"};
-}
-
 /// The error of a request; of a prompt that is too long with both numbers.
-HttpError Refusal(const Error& error, size_t n_prompt, size_t n_ctx) {
+HttpError RefusalOf(const Error& error, size_t n_prompt, size_t n_ctx) {
   HttpError refusal = HttpErrorOf(error);
   if (error.code == ErrorCode::kContextExceeded) {
     refusal.type = "exceed_context_size_error";
@@ -54,266 +49,210 @@ HttpError Refusal(const Error& error, size_t n_prompt, size_t n_ctx) {
   return refusal;
 }
 
-Status CheckCount(size_t n_answers) {
-  if (n_answers <= kMostAnswers) return {};
-  return Fail(ErrorCode::kInvalidArgument,
-              "the request is for {} answers (prompts times 'n'), expected at most {}", n_answers,
-              kMostAnswers);
-}
-
-/// Notes prompts as the options want it. False when a rule keeps them from an answer, which the
-/// response then says.
-bool Admit(std::span<const ApiPrompt> prompts, const Tokenizer& tokenizer,
-           const AnsweringOptions& options, RequestRecord& record, httplib::Response& response) {
-  if (options.audit_prompts) record.prompt = PromptText(prompts);
-  if (options.screening == nullptr) return true;
-  record.screened = options.screening->Find(PlainText(prompts, tokenizer));
+/// Notes the prompts as the options want it, and refuses what a rule keeps from an answer.
+OrNoReply<void> Screen(const ModelRequest& request, const Tokenizer& tokenizer,
+                       const AnsweringCall& call) {
+  RequestRecord& record = call.exchange->record;
+  if (call.options.audit_prompts) record.prompt = PromptText(request.prompts);
+  if (call.screening == nullptr) return {};
+  record.screened = call.screening->Find(PlainText(request.prompts, &tokenizer));
   for (const ScreenedRule& rule : record.screened) {
     if (rule.action != ScreeningAction::kBlock) continue;
-    ReplyError(response,
-               HttpError{400,
-                         fmt::format("the server does not answer this prompt, by its rule {}",
-                                     Quoted(rule.name)),
-                         "prompt_blocked"});
-    return false;
+    return Refuse(HttpError{
+        400,
+        fmt::format("the server does not answer this prompt, by its rule {}", Quoted(rule.name)),
+        "prompt_blocked"});
   }
-  return true;
+  return {};
 }
 
-/// Waits until a request has left the line. False when it is not to go on, which the response says
-/// to a client that is still there.
-bool AwaitBegin(Generation& generation, const InferenceThread& inference,
-                std::chrono::milliseconds timeout, Exchange& exchange,
-                const httplib::Request& request, httplib::Response& response) {
-  switch (generation.AwaitBegin(timeout, request.is_connection_closed)) {
+OrNoReply<void> CheckCount(size_t n_answers) {
+  if (n_answers <= kMostAnswers) return {};
+  return Refuse(HttpError{400, fmt::format("the request is for {} answers (prompts times 'n'), "
+                                           "expected at most {}",
+                                           n_answers, kMostAnswers)});
+}
+
+/// What a request becomes for the engine, and for the format of its response.
+struct Encoded {
+  std::vector<GenerateRequest> requests;
+  ResponseContext context;
+};
+
+OrNoReply<Encoded> EncodePrompts(const ApiRequest& request, const ModelLease& lease,
+                                 const AnsweringOptions& options) {
+  const InferenceThread& inference = lease.inference();
+  const Model& model = inference.model();
+  const size_t n = request.response.n;
+  if (auto counted = CheckCount(request.prompts.size() * n); !counted) {
+    return tl::unexpected(std::move(counted.error()));
+  }
+  Encoded encoded{.requests = {},
+                  .context = {.tokenizer = &model.tokenizer(),
+                              .model_id = lease.model().info.id,
+                              .fingerprint = "quern-" + options.version,
+                              .id = NewResponseId(request.kind),
+                              .created = std::time(nullptr),
+                              .options = request.response,
+                              .generate = request.Generate(lease.model().defaults),
+                              .prompts = {}}};
+  for (const ApiPrompt& prompt : request.prompts) {
+    Result<std::vector<Token>> tokens = Encode(model, prompt);
+    if (!tokens) return Refuse(tokens.error());
+    GenerateRequest generate = encoded.context.generate;
+    if (options.context_shift) {
+      const int64_t n_keep = request.response.n_keep;
+      generate.context_shift_keep = n_keep < 0 ? tokens->size() : static_cast<size_t>(n_keep);
+    }
+    generate.prompt = *tokens;
+    if (Status status = inference.Check(generate); !status) {
+      return Refuse(RefusalOf(status.error(), tokens->size(), lease.model().info.n_ctx));
+    }
+    encoded.context.prompts.push_back(*std::move(tokens));
+    for (size_t i = 0; i < n; ++i) {
+      encoded.requests.push_back(generate);
+      // Each answer has random numbers of its own; the first those of the seed.
+      encoded.requests.back().sampling.seed += i;
+    }
+  }
+  return encoded;
+}
+
+OrNoReply<std::unique_ptr<Generation>> Submit(std::vector<GenerateRequest> requests,
+                                              const ModelLease& lease, const AnsweringCall& call) {
+  call.exchange->NoteSubmit();
+  Result<std::unique_ptr<Generation>> generation =
+      Generation::Start(&lease.inference(), std::move(requests));
+  if (!generation) return Refuse(generation.error());
+  return *std::move(generation);
+}
+
+/// Waits until a request has left the queue.
+OrNoReply<std::unique_ptr<Generation>> AwaitStart(std::unique_ptr<Generation> generation,
+                                                  const ModelLease& lease,
+                                                  const AnsweringCall& call) {
+  const std::chrono::milliseconds timeout = call.options.queue_timeout;
+  switch (generation->AwaitBegin(timeout, call.is_client_gone)) {
     case Generation::Begin::kStarted:
-      return true;
+      break;
     case Generation::Begin::kTimedOut:
-      ReplyError(response, HttpError{503, fmt::format("the request waited {} s in the queue",
-                                                      timeout.count() / 1e3)});
-      break;
+      return Refuse(HttpError{
+          503, fmt::format("the request waited {} s in the queue", timeout.count() / 1e3)});
     case Generation::Begin::kCutOff:
-      exchange.record.outcome = RequestOutcome::kFailed;
-      ReplyError(response, CutOff(inference));
-      break;
+      call.exchange->NoteCutOff();
+      return Refuse(CutOffError(lease.inference()));
     case Generation::Begin::kClientGone:
-      exchange.Leave();
-      break;
+      return tl::unexpected<NoReply>(ClientGone());
   }
-  return false;
+  return generation;
 }
 
-/// Waits for all answers, as long as the client does. Nothing when it is gone, or when the server
-/// cut them off, which the response then says.
-std::optional<std::vector<Answer>> Collect(Generation& generation, const InferenceThread& inference,
-                                           Exchange& exchange, const httplib::Request& request,
-                                           httplib::Response& response) {
+/// Waits for all answers, as long as the client does.
+OrNoReply<std::vector<Answer>> Collect(Generation& generation, const ModelLease& lease,
+                                       const AnsweringCall& call) {
   std::vector<Answer> answers(generation.n_answers());
-  Clock::time_point next_look = Clock::now() + kPatience;
+  Clock::time_point next_check = Clock::now() + kClientCheckInterval;
   while (!generation.finished()) {
-    std::optional<Generation::Part> part = generation.Next(kPatience);
-    if (part) {
+    if (std::optional<Generation::Part> part = generation.Next(kClientCheckInterval)) {
       if (part->added.finished && part->added.finish_reason == FinishReason::kCancelled) {
-        exchange.record.outcome = RequestOutcome::kFailed;
-        ReplyError(response, CutOff(inference));
-        return std::nullopt;
+        call.exchange->NoteCutOff();
+        return Refuse(CutOffError(lease.inference()));
       }
-      if (part->added.stats.generated_tokens > 0) exchange.NoteToken();
+      if (part->added.stats.generated_tokens > 0) call.exchange->NoteToken();
       Append(std::move(part->added), &answers[part->index]);
     }
-    if (Clock::now() < next_look) continue;
-    if (request.is_connection_closed()) {
-      exchange.Leave();
-      return std::nullopt;
-    }
-    next_look = Clock::now() + kPatience;
+    if (Clock::now() < next_check) continue;
+    if (call.is_client_gone()) return tl::unexpected<NoReply>(ClientGone());
+    next_check = Clock::now() + kClientCheckInterval;
   }
   return answers;
 }
 
-/// Writes the events of one streamed response, a call each.
-class EventStream {
- public:
-  EventStream(ModelLease lease, std::unique_ptr<Generation> generation,
-              std::unique_ptr<ResponseFormat> format, std::shared_ptr<Exchange> exchange,
-              size_t n_per_prompt, std::chrono::milliseconds ping_every)
-      : lease_(std::move(lease)),
-        generation_(std::move(generation)),
-        format_(std::move(format)),
-        exchange_(std::move(exchange)),
-        n_per_prompt_(n_per_prompt),
-        ping_every_(ping_every),
-        answers_(generation_->n_answers()) {
-    exchange_->record.outcome = RequestOutcome::kCancelled;  // unless it comes to its end
-  }
-  ~EventStream() { exchange_->NoteAnswers(answers_, n_per_prompt_); }
-  EventStream(const EventStream&) = delete;
-  EventStream& operator=(const EventStream&) = delete;
+OrNoReply<HttpReply> ReplyWhole(Generation& generation, ResponseFormat& format, size_t n_per_prompt,
+                                const ModelLease& lease, const AnsweringCall& call) {
+  return Collect(generation, lease, call).map([&](const std::vector<Answer>& answers) {
+    call.exchange->NoteAnswers(answers, n_per_prompt);
+    return JsonReply(format.Whole(answers));
+  });
+}
 
-  /// False when the client is gone.
-  bool Write(httplib::DataSink& sink) {
-    try {
-      return WriteNext(sink);
-    } catch (const std::exception& error) {  // such as no memory: it ends this response alone
-      exchange_->record.outcome = RequestOutcome::kFailed;
-      Send(sink, "data: " + HttpErrorBody({500, error.what()}) + "\n\n");
-      return false;
-    }
-  }
-
- private:
-  bool WriteNext(httplib::DataSink& sink) {
-    std::optional<Generation::Part> part = generation_->Next(kPatience);
-    if (!part) {
-      if (Clock::now() < last_write_ + ping_every_) return sink.is_writable();
-      return Send(sink, ":\n\n");
-    }
-    Answer& answer = answers_[part->index];
-    if (part->added.finished && part->added.finish_reason == FinishReason::kCancelled) {
-      exchange_->record.outcome = RequestOutcome::kFailed;
-      if (!Send(sink, "data: " + HttpErrorBody(CutOff(lease_.inference())) + "\n\n")) return false;
-      sink.done();
-      return true;
-    }
-    if (part->added.stats.generated_tokens > 0) exchange_->NoteToken();
-    std::string events = format_->Part(part->index, part->added);
-    // Of the whole only the counts are needed.
-    answer.stats = part->added.stats;
-    if (generation_->finished()) {
-      events += format_->End(answers_);
-      exchange_->record.outcome = RequestOutcome::kAnswered;
-    }
-    // An empty chunk would end the response.
-    if (!events.empty() && !Send(sink, events)) {
-      exchange_->record.outcome = RequestOutcome::kCancelled;
-      return false;
-    }
-    if (generation_->finished()) sink.done();
-    return true;
-  }
-
-  bool Send(httplib::DataSink& sink, const std::string& text) {
-    last_write_ = Clock::now();
-    return sink.write(text.data(), text.size());
-  }
-
-  ModelLease lease_;  ///< goes last
-  std::unique_ptr<Generation> generation_;
-  std::unique_ptr<ResponseFormat> format_;
-  std::shared_ptr<Exchange> exchange_;
-  size_t n_per_prompt_;
-  std::chrono::milliseconds ping_every_;
-  std::vector<Answer> answers_;  ///< without their texts
-  Clock::time_point last_write_ = Clock::now();
-};
+HttpReply ReplyStream(std::unique_ptr<Generation> generation,
+                      std::unique_ptr<ResponseFormat> format, size_t n_per_prompt, ModelLease lease,
+                      const AnsweringCall& call) {
+  return {.headers = {{"Cache-Control", "no-cache"}},
+          .content_type = "text/event-stream",
+          .body = std::make_shared<EventStream>(
+              std::move(lease), std::move(generation), std::move(format), call.exchange,
+              EventStream::Options{.n_per_prompt = n_per_prompt,
+                                   .ping_every = call.options.ping_every,
+                                   .client_check_interval = kClientCheckInterval})};
+}
 
 }  // namespace
 
-void Complete(ApiKind kind, ModelLease lease, const AnsweringOptions& options,
-              const std::shared_ptr<Exchange>& exchange, const nlohmann::json& body,
-              const httplib::Request& request, httplib::Response& response) {
-  InferenceThread& inference = lease.inference();
-  const ModelInfo& info = lease.model().info;
-  Result<ApiRequest> parsed = ParseApiRequest(kind, body, lease.model().defaults);
-  if (!parsed) return ReplyError(response, parsed.error());
-  const Model& model = inference.model();
-  if (!Admit(parsed->prompts, model.tokenizer(), options, exchange->record, response)) return;
-
-  ResponseContext context{.tokenizer = &model.tokenizer(),
-                          .model_id = info.id,
-                          .fingerprint = "quern-" + options.version,
-                          .id = NewResponseId(kind),
-                          .created = std::time(nullptr),
-                          .request = std::move(*parsed),
-                          .prompts = {}};
-  const ApiRequest& api = context.request;
-  if (Status status = CheckCount(api.prompts.size() * api.n); !status) {
-    return ReplyError(response, status.error());
-  }
-  std::vector<GenerateRequest> requests;
-  requests.reserve(api.prompts.size() * api.n);
-  context.prompts.reserve(api.prompts.size());
-  for (const ApiPrompt& prompt : api.prompts) {
-    Result<std::vector<Token>> tokens = Encode(model, prompt);
-    if (!tokens) return ReplyError(response, tokens.error());
-    GenerateRequest generate = api.generate;
-    if (options.context_shift) {
-      generate.context_shift_keep =
-          api.n_keep < 0 ? tokens->size() : static_cast<size_t>(api.n_keep);
-    }
-    generate.prompt = *tokens;
-    if (Status status = inference.Check(generate); !status) {
-      return ReplyError(response, Refusal(status.error(), tokens->size(), info.n_ctx));
-    }
-    context.prompts.push_back(*std::move(tokens));
-    for (size_t i = 0; i < api.n; ++i) {
-      requests.push_back(generate);
-      // Each answer has random numbers of its own; the first those of the seed.
-      requests.back().sampling.seed += i;
-    }
-  }
-  const bool stream = api.stream;
-  const size_t n = api.n;
-  exchange->NoteSubmit();
-  Result<std::unique_ptr<Generation>> generation =
-      Generation::Start(&inference, std::move(requests));
-  if (!generation) return ReplyError(response, generation.error());
-  std::unique_ptr<ResponseFormat> format = NewFormat(kind, std::move(context));
-
-  if (!AwaitBegin(**generation, inference, options.queue_timeout, *exchange, request, response)) {
-    return;
-  }
-  if (!stream) {
-    const std::optional<std::vector<Answer>> answers =
-        Collect(**generation, inference, *exchange, request, response);
-    if (!answers) return;
-    exchange->NoteAnswers(*answers, n);
-    return Reply(response, 200, format->Whole(*answers));
-  }
-  auto events = std::make_shared<EventStream>(std::move(lease), *std::move(generation),
-                                              std::move(format), exchange, n, options.ping_every);
-  response.set_header("Cache-Control", "no-cache");
-  response.set_chunked_content_provider(
-      "text/event-stream",
-      [events](size_t, httplib::DataSink& sink) { return events->Write(sink); });
+ReplyResult Complete(const ApiRequest& request, ModelLease lease, const AnsweringCall& call) {
+  const size_t n_per_prompt = request.response.n;
+  std::unique_ptr<ResponseFormat> format;
+  return Screen(request, lease.inference().model().tokenizer(), call)
+      .and_then([&] { return EncodePrompts(request, lease, call.options); })
+      .and_then([&](Encoded encoded) {
+        format = NewFormat(request.kind, std::move(encoded.context));
+        return Submit(std::move(encoded.requests), lease, call);
+      })
+      .and_then([&](std::unique_ptr<Generation> generation) {
+        return AwaitStart(std::move(generation), lease, call);
+      })
+      .and_then([&](std::unique_ptr<Generation> generation) -> ReplyResult {
+        if (!request.response.stream) {
+          return ReplyWhole(*generation, *format, n_per_prompt, lease, call);
+        }
+        return ReplyStream(std::move(generation), std::move(format), n_per_prompt, std::move(lease),
+                           call);
+      });
 }
 
-void Embed(ModelLease lease, const AnsweringOptions& options,
-           const std::shared_ptr<Exchange>& exchange, const nlohmann::json& body,
-           const httplib::Request& request, httplib::Response& response) {
-  InferenceThread& inference = lease.inference();
-  const ModelInfo& info = lease.model().info;
-  Result<EmbeddingRequest> parsed = ParseEmbeddingRequest(body);
-  if (!parsed) return ReplyError(response, parsed.error());
-  const Tokenizer& tokenizer = inference.model().tokenizer();
-  if (!Admit(parsed->inputs, tokenizer, options, exchange->record, response)) return;
-  if (Status status = CheckCount(parsed->inputs.size()); !status) {
-    return ReplyError(response, status.error());
+namespace {
+
+OrNoReply<std::vector<GenerateRequest>> EncodeInputs(const EmbeddingRequest& request,
+                                                     const ModelLease& lease,
+                                                     const AnsweringOptions& options) {
+  if (auto counted = CheckCount(request.prompts.size()); !counted) {
+    return tl::unexpected(std::move(counted.error()));
   }
   std::vector<GenerateRequest> requests;
-  requests.reserve(parsed->inputs.size());
-  for (const ApiPrompt& input : parsed->inputs) {
-    Result<std::vector<Token>> tokens = Encode(inference.model(), input);
-    if (!tokens) return ReplyError(response, tokens.error());
+  requests.reserve(request.prompts.size());
+  for (const ApiPrompt& input : request.prompts) {
+    Result<std::vector<Token>> tokens = Encode(lease.inference().model(), input);
+    if (!tokens) return Refuse(tokens.error());
     GenerateRequest& embed = requests.emplace_back();
     embed.prompt = *std::move(tokens);
     embed.embed = options.pooling;
-    if (Status status = inference.Check(embed); !status) {
-      return ReplyError(response, Refusal(status.error(), embed.prompt.size(), info.n_ctx));
+    if (Status status = lease.inference().Check(embed); !status) {
+      return Refuse(RefusalOf(status.error(), embed.prompt.size(), lease.model().info.n_ctx));
     }
   }
-  exchange->NoteSubmit();
-  Result<std::unique_ptr<Generation>> generation =
-      Generation::Start(&inference, std::move(requests));
-  if (!generation) return ReplyError(response, generation.error());
-  if (!AwaitBegin(**generation, inference, options.queue_timeout, *exchange, request, response)) {
-    return;
-  }
-  const std::optional<std::vector<Answer>> answers =
-      Collect(**generation, inference, *exchange, request, response);
-  if (!answers) return;
-  exchange->NoteAnswers(*answers, 1);
-  Reply(response, 200, EmbeddingsJson(info, *parsed, *answers));
+  return requests;
+}
+
+}  // namespace
+
+ReplyResult Embed(const EmbeddingRequest& request, const ModelLease& lease,
+                  const AnsweringCall& call) {
+  return Screen(request, lease.inference().model().tokenizer(), call)
+      .and_then([&] { return EncodeInputs(request, lease, call.options); })
+      .and_then([&](std::vector<GenerateRequest> requests) {
+        return Submit(std::move(requests), lease, call);
+      })
+      .and_then([&](std::unique_ptr<Generation> generation) {
+        return AwaitStart(std::move(generation), lease, call);
+      })
+      .and_then([&](const std::unique_ptr<Generation>& generation) {
+        return Collect(*generation, lease, call);
+      })
+      .map([&](const std::vector<Answer>& answers) {
+        call.exchange->NoteAnswers(answers, 1);
+        return JsonReply(EmbeddingsJson(lease.model().info, request, answers));
+      });
 }
 
 }  // namespace quern

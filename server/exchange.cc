@@ -4,6 +4,28 @@
 
 namespace quern {
 
+RequestOutcome OutcomeOf(int status) {
+  if (status < 400) return RequestOutcome::kAnswered;
+  return status < 500 || status == 503 ? RequestOutcome::kRejected : RequestOutcome::kFailed;
+}
+
+HttpHeaders Exchange::NamingHeaders() const {
+  HttpHeaders headers = {{kRequestIdHeader, record.id}};
+  if (span != nullptr) headers.Add(kTraceparentHeader, span->traceparent());
+  return headers;
+}
+
+void Exchange::BeginTry() {
+  record.outcome = RequestOutcome::kAnswered;
+  record.submit_seconds = 0;
+  record.first_token_seconds = 0;
+}
+
+void Exchange::NoteStatus(int status) {
+  record.status = status;
+  if (record.outcome == RequestOutcome::kAnswered) record.outcome = OutcomeOf(status);
+}
+
 void Exchange::NoteAnswers(std::span<const Answer> answers, size_t n) {
   for (size_t i = 0; i < answers.size(); ++i) {
     const GenerateStats& stats = answers[i].stats;

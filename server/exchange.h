@@ -9,10 +9,18 @@
 
 #include "server/access/quotas.h"
 #include "server/api/answer.h"
+#include "server/http/http_message.h"
 #include "server/telemetry/request_record.h"
 #include "server/telemetry/tracer.h"
 
 namespace quern {
+
+inline constexpr const char* kRequestIdHeader = "X-Request-Id";
+inline constexpr const char* kTraceparentHeader = "traceparent";
+
+/// What a reply's status tells. 503 says to come back: while the model is being loaded, or after
+/// too long in the queue.
+RequestOutcome OutcomeOf(int status);
 
 /// Begins when the request has been read. Reports the record when the last holder lets it go: a
 /// stream's when it has been written, any other's when it is ready to be.
@@ -34,7 +42,13 @@ class Exchange {
   /// Since the request came.
   double Seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
 
-  /// It is about to be handed to the line.
+  /// Those of the reply that name the request: in logs, and in its trace.
+  HttpHeaders NamingHeaders() const;
+
+  /// A model is tried: what one that failed before it has noted is void.
+  void BeginTry();
+
+  /// It is about to be queued.
   void NoteSubmit() { record.submit_seconds = Seconds(); }
 
   /// The first token of an answer has come.
@@ -42,8 +56,14 @@ class Exchange {
     if (record.first_token_seconds == 0) record.first_token_seconds = Seconds();
   }
 
-  /// The client has gone before there was a response.
-  void Leave() {
+  /// The status of the reply. An outcome that was noted before stays.
+  void NoteStatus(int status);
+
+  /// The server ends an answer under way.
+  void NoteCutOff() { record.outcome = RequestOutcome::kFailed; }
+
+  /// The client has gone before there was a reply.
+  void NoteClientGone() {
     record.status = 0;
     record.outcome = RequestOutcome::kCancelled;
   }

@@ -1,9 +1,12 @@
 #include "server/http_reply.h"
 
-#include <httplib.h>
+#include <string>
+#include <utility>
 
 namespace quern {
 namespace {
+
+constexpr const char* kJsonType = "application/json";
 
 int StatusOf(ErrorCode code) {
   switch (code) {
@@ -27,23 +30,23 @@ int StatusOf(ErrorCode code) {
 
 }  // namespace
 
-void Reply(httplib::Response& response, int status, const Json& body) {
-  response.status = status;
-  response.set_content(Dump(body), kJsonType);
-}
+HttpReply JsonReply(const Json& body) { return {.content_type = kJsonType, .body = Dump(body)}; }
 
-void ReplyError(httplib::Response& response, const HttpError& error) {
+HttpReply ErrorReply(const HttpError& error) {
+  HttpReply reply{.status = error.status, .content_type = kJsonType, .body = HttpErrorBody(error)};
+  if (error.status == 401) reply.headers.Add("WWW-Authenticate", "Bearer");
   if (error.status == 429 || error.status == 503) {
-    response.set_header("Retry-After", std::to_string(error.retry_after));
+    reply.headers.Add("Retry-After", std::to_string(error.retry_after));
   }
-  response.status = error.status;
-  response.set_content(HttpErrorBody(error), kJsonType);
-}
-
-void ReplyError(httplib::Response& response, const Error& error) {
-  ReplyError(response, HttpErrorOf(error));
+  return reply;
 }
 
 HttpError HttpErrorOf(const Error& error) { return {StatusOf(error.code), error.message}; }
+
+tl::unexpected<NoReply> Refuse(HttpError error) {
+  return tl::unexpected<NoReply>(std::move(error));
+}
+
+tl::unexpected<NoReply> Refuse(const Error& error) { return Refuse(HttpErrorOf(error)); }
 
 }  // namespace quern

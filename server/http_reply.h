@@ -1,23 +1,23 @@
-// Whole responses in JSON, and errors in OpenAI's shape.
+// Whole replies in JSON, and errors in OpenAI's shape.
 #pragma once
+
+#include <tl/expected.hpp>
 
 #include "gguf/base/result.h"
 #include "server/api/response_format.h"
 #include "server/http/http_error.h"
-
-namespace httplib {
-struct Response;
-}
+#include "server/http/http_message.h"
 
 namespace quern {
 
-inline constexpr const char* kJsonType = "application/json";
-
-void Reply(httplib::Response& response, int status, const Json& body);
-void ReplyError(httplib::Response& response, const HttpError& error);
-void ReplyError(httplib::Response& response, const Error& error);
+HttpReply JsonReply(const Json& body);
+HttpReply ErrorReply(const HttpError& error);
 
 /// The status and the message of an error of ours.
 HttpError HttpErrorOf(const Error& error);
+
+/// What a handler returns that refuses a request.
+tl::unexpected<NoReply> Refuse(HttpError error);
+tl::unexpected<NoReply> Refuse(const Error& error);
 
 }  // namespace quern

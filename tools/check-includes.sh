@@ -60,6 +60,8 @@ find gguf kernels runtime server tools bench tests -name '*.h' -o -name '*.cc' -
     if (header ~ /^\.\.?\//) refuse("a path starts at the root: \"folder/file.h\"")
     if (header ~ /^(tbb|oneapi)\// && file != "runtime/machine/worker_pool.cc")
       refuse("only runtime/machine/worker_pool.cc uses oneTBB")
+    if (header == "httplib.h" && from != "server/http" && top != "tests")
+      refuse("only server/http uses the HTTP library: others see server/http/http_message.h")
     if (header !~ /^(gguf|kernels|runtime|server|tools|bench|tests)\//) next
     if (header ~ /^(bench|tests)\// && top != "tests" && from != to) refuse("nobody includes " to)
     if (top == "tests") next

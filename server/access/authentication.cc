@@ -1,7 +1,6 @@
 #include "server/access/authentication.h"
 
 #include <fmt/format.h>
-#include <httplib.h>
 
 #include <algorithm>
 #include <array>
@@ -15,13 +14,12 @@ namespace quern {
 namespace {
 
 using std::chrono::sys_seconds;
-using Request = httplib::Request;
 
 constexpr std::array kHeaders = {kSignatureKeyHeader, kSignatureTimeHeader, kSignatureHeader};
 
-bool IsSigned(const Request& request) {
+bool IsSigned(const HttpRequest& request) {
   return std::any_of(kHeaders.begin(), kHeaders.end(),
-                     [&](const char* header) { return request.has_header(header); });
+                     [&](const char* header) { return request.headers.Has(header); });
 }
 
 tl::unexpected<HttpError> Unauthorized(std::string message) {
@@ -36,9 +34,9 @@ tl::unexpected<HttpError> NoSignature() {
       kSignatureKeyHeader, kSignatureHeader));
 }
 
-Authentication::Caller FindSent(const AccessControl& access, const Request& request) {
+Authentication::Caller FindSent(const AccessControl& access, const HttpRequest& request) {
   const ApiKey* key =
-      access.Find(request.get_header_value("Authorization"), request.get_header_value("X-Api-Key"));
+      access.Find(request.headers.Get("Authorization"), request.headers.Get("X-Api-Key"));
   if (access.IsOpen(request.method, request.path)) return key;
   if (key == nullptr) return Unauthorized("no valid API key");
   if (key->signing() == Signing::kRequired) {
@@ -55,7 +53,7 @@ sys_seconds Authentication::Now() {
 }
 
 std::optional<HttpError> Authentication::RefusalOfHead(const AccessControl& access,
-                                                       const Request& request) const {
+                                                       const HttpRequest& request) const {
   if (access.IsOpen(request.method, request.path)) return std::nullopt;
   if (IsSigned(request)) {
     auto head = ReadHead(access, request);
@@ -66,12 +64,12 @@ std::optional<HttpError> Authentication::RefusalOfHead(const AccessControl& acce
 }
 
 Authentication::Caller Authentication::Identify(const AccessControl& access,
-                                                const Request& request) {
+                                                const HttpRequest& request) {
   if (!IsSigned(request)) return FindSent(access, request);
   if (access.IsOpen(request.method, request.path)) return nullptr;
   auto head = ReadHead(access, request);
   if (!head) return tl::unexpected(std::move(head.error()));
-  const std::string timestamp = request.get_header_value(kSignatureTimeHeader);
+  const std::string timestamp = request.headers.Get(kSignatureTimeHeader);
   const Sha256Digest right = Signature(head->key->signing_secret(), {.timestamp = timestamp,
                                                                      .method = request.method,
                                                                      .target = request.target,
@@ -84,16 +82,16 @@ Authentication::Caller Authentication::Identify(const AccessControl& access,
 }
 
 tl::expected<Authentication::Signed, HttpError> Authentication::ReadHead(
-    const AccessControl& access, const Request& request) const {
+    const AccessControl& access, const HttpRequest& request) const {
   for (const char* header : kHeaders) {
-    if (request.get_header_value_count(header) == 1) continue;
-    return Unauthorized(fmt::format(
-        "a signed request has {}, {} and {} once each, this one has {} "
-        "{} times",
-        kHeaders[0], kHeaders[1], kHeaders[2], header, request.get_header_value_count(header)));
+    if (request.headers.Count(header) == 1) continue;
+    return Unauthorized(
+        fmt::format("a signed request has {}, {} and {} once each, this one has {} "
+                    "{} times",
+                    kHeaders[0], kHeaders[1], kHeaders[2], header, request.headers.Count(header)));
   }
   Signed head{};
-  const std::string timestamp = request.get_header_value(kSignatureTimeHeader);
+  const std::string timestamp = request.headers.Get(kSignatureTimeHeader);
   const std::optional<sys_seconds> at = ParseSignatureTime(timestamp);
   if (!at) {
     return Unauthorized(fmt::format("{} is {}, expected seconds since 1970 such as 1764086400.25",
@@ -106,11 +104,11 @@ tl::expected<Authentication::Signed, HttpError> Authentication::ReadHead(
                                     kSignatureTimeHeader, std::chrono::abs(late).count(),
                                     late.count() > 0 ? "before" : "after", window_.count()));
   }
-  if (!ParseHex(request.get_header_value(kSignatureHeader), head.signature)) {
+  if (!ParseHex(request.headers.Get(kSignatureHeader), head.signature)) {
     return Unauthorized(fmt::format("{} is no signature, expected {} hex digits", kSignatureHeader,
                                     2 * head.signature.size()));
   }
-  head.key = access.FindByName(request.get_header_value(kSignatureKeyHeader));
+  head.key = access.FindByName(request.headers.Get(kSignatureKeyHeader));
   if (head.key == nullptr || head.key->signing() == Signing::kNever) return NoSignature();
   return head;
 }

@@ -9,10 +9,7 @@
 #include "server/access/access_control.h"
 #include "server/access/used_signatures.h"
 #include "server/http/http_error.h"
-
-namespace httplib {
-struct Request;
-}
+#include "server/http/http_message.h"
 
 namespace quern {
 
@@ -29,12 +26,12 @@ class Authentication {
 
   /// Why a request is refused whatever its body is.
   std::optional<HttpError> RefusalOfHead(const AccessControl& access,
-                                         const httplib::Request& request) const;
+                                         const HttpRequest& request) const;
 
   /// Null for a request that needs no key.
   using Caller = tl::expected<const ApiKey*, HttpError>;
   /// The key of a request with its body; `access` owns it. It uses the request's signature.
-  Caller Identify(const AccessControl& access, const httplib::Request& request);
+  Caller Identify(const AccessControl& access, const HttpRequest& request);
 
  private:
   struct Signed {
@@ -44,7 +41,7 @@ class Authentication {
   };
   /// What a signed request claims.
   tl::expected<Signed, HttpError> ReadHead(const AccessControl& access,
-                                           const httplib::Request& request) const;
+                                           const HttpRequest& request) const;
 
   const std::chrono::seconds window_;
   const Clock now_;

@@ -61,7 +61,7 @@ Quotas::Usage& Quotas::Find(const std::string& caller, const std::optional<Reque
   return usage;
 }
 
-Quotas::Decision Quotas::Admit(const std::string& caller, const KeyLimits& limits, Time now) {
+Quotas::Decision Quotas::Charge(const std::string& caller, const KeyLimits& limits, Time now) {
   const std::optional<RequestRate> rate = limits.rate ? limits.rate : rate_;
   const std::lock_guard lock(mutex_);
   Usage& usage = Find(caller, rate, now);

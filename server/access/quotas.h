@@ -63,12 +63,12 @@ class Quotas {
   };
   /// Takes one request from the caller's rate, which refills steadily, unless another limit refuses
   /// it. A request that is let in is answered to its end, whatever tokens that takes.
-  Decision Admit(const std::string& caller, const KeyLimits& limits, Time now = Time::Now());
+  Decision Charge(const std::string& caller, const KeyLimits& limits, Time now = Time::Now());
 
   /// Of whoever has spent any today, by name: all that a next process needs to know.
   std::vector<DayTokens> TokensOfDay(Time now = Time::Now());
   /// Goes on from what an earlier process counted; other days than today's are passed over. Before
-  /// the first Admit.
+  /// the first Charge.
   void Restore(const std::vector<DayTokens>& counted, Time now = Time::Now());
 
  private:

@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <random>
 #include <utility>
 
 #include "server/api/json_fields.h"
+#include "server/api/parse_prompts.h"
 
 namespace quern {
 namespace {
@@ -21,7 +23,11 @@ constexpr double kMostSeed =
 constexpr double kMostLogprobs = 100;
 constexpr double kMostChoices = 128;
 constexpr size_t kMostStops = 16;
+/// OpenAI's legacy completions stop after so many tokens unless told otherwise.
+constexpr size_t kLegacyMaxTokens = 16;
 constexpr size_t kMostBiases = 1024;
+/// The older name is of OpenAI's first such interface.
+constexpr std::array kToolFields = {"tools", "functions"};
 
 /// A field that changes an answer and is not there yet: refused rather than passed over, unless its
 /// value asks for nothing.
@@ -62,85 +68,22 @@ const std::vector<UnsupportedField>& UnsupportedFields() {
   return kFields;
 }
 
-bool AsksForNothing(const json& value, const std::vector<json>& nothing) {
-  return value.is_null() || (value.is_structured() && value.empty()) ||
-         std::find(nothing.begin(), nothing.end(), value) != nothing.end();
-}
-
-Status CheckSupported(const json& body) {
+void CheckSupported(const json& body, ApiRequest* request) {
   for (const auto& [name, nothing] : UnsupportedFields()) {
     if (body.contains(name) && !AsksForNothing(body[name], nothing)) {
-      return Fail(ErrorCode::kUnsupported, "'{}' is not supported", name);
+      NoteUnsupported(Fail(ErrorCode::kUnsupported, "'{}' is not supported", name), request);
     }
   }
-  return {};
 }
 
-bool IsToken(const json& value) {
-  return value.is_number_integer() && value >= 0 && value <= std::numeric_limits<Token>::max();
+bool OffersTools(const json& body) {
+  const JsonFields fields(body);
+  return std::any_of(kToolFields.begin(), kToolFields.end(), [&](const char* name) {
+    return fields.Get(name).is_array() && !fields.Get(name).empty();
+  });
 }
 
-tl::unexpected<Error> Unexpected(std::string_view name, const json& found,
-                                 std::string_view expected) {
-  JsonFields fields(found);
-  fields.Fail(name, found, expected);
-  return tl::unexpected(fields.status().error());
-}
-
-/// A text or a list of token ids; where it may be `mixed`, texts between them, and llama.cpp's
-/// object with a text.
-Result<ApiPrompt> ParsePrompt(std::string_view name, const json& value, bool mixed) {
-  const std::string_view expected =
-      mixed ? "a text, or a list of token ids and texts" : "a text or a list of token ids";
-  if (value.is_string()) return MixedPrompt{value.get<std::string>()};
-  if (mixed && value.is_object() && value.contains("prompt_string") &&
-      value["prompt_string"].is_string()) {
-    if (value.contains("multimodal_data") && !value["multimodal_data"].empty()) {
-      return Fail(ErrorCode::kUnsupported, "'multimodal_data' is not supported");
-    }
-    return MixedPrompt{value["prompt_string"].get<std::string>()};
-  }
-  if (!value.is_array() || value.empty()) return Unexpected(name, value, expected);
-  MixedPrompt prompt;
-  for (const json& piece : value) {
-    if (mixed && piece.is_string()) {
-      prompt.emplace_back(piece.get<std::string>());
-      continue;
-    }
-    if (!IsToken(piece)) return Unexpected(name, value, expected);
-    if (prompt.empty() || std::holds_alternative<std::string>(prompt.back())) {
-      prompt.emplace_back(std::vector<Token>());
-    }
-    std::get<std::vector<Token>>(prompt.back()).push_back(piece.get<Token>());
-  }
-  return prompt;
-}
-
-/// The text of a message: a string, or OpenAI's list of text parts.
-Status ReadContent(const std::string& name, const json& content, std::string* text) {
-  constexpr std::string_view kExpected = "a text or a list of text parts";
-  if (content.is_string()) {
-    *text = content.get<std::string>();
-    return {};
-  }
-  if (!content.is_array()) return Unexpected(name, content, kExpected);
-  for (const json& part : content) {
-    if (!part.is_object() || !part.contains("type") || !part["type"].is_string()) {
-      return Unexpected(name, content, kExpected);
-    }
-    if (part["type"] != "text") {
-      return Fail(ErrorCode::kUnsupported, "'{}' has a part of type {}, only text is supported",
-                  name, part["type"].dump(-1, ' ', true, json::error_handler_t::replace));
-    }
-    if (!part.contains("text") || !part["text"].is_string()) {
-      return Unexpected(name, content, kExpected);
-    }
-    *text += part["text"].get<std::string>();
-  }
-  return {};
-}
-
-void ReadLogitBias(JsonFields& fields, SamplingParams* sampling) {
+void ReadLogitBias(JsonFields& fields, SamplingRequest* sampling) {
   constexpr std::string_view kExpected = "an object of token ids and numbers";
   if (!fields.Has("logit_bias")) return;
   const json& bias = fields.Get("logit_bias");
@@ -150,7 +93,7 @@ void ReadLogitBias(JsonFields& fields, SamplingParams* sampling) {
   // llama.cpp's list of pairs, where false forbids a token.
   if (bias.is_array()) {
     for (const json& pair : bias) {
-      const bool is_pair = pair.is_array() && pair.size() == 2 && IsToken(pair[0]);
+      const bool is_pair = pair.is_array() && pair.size() == 2 && IsTokenId(pair[0]);
       if (!is_pair || !(pair[1].is_number() || pair[1] == false)) {
         return fields.Fail("logit_bias", bias, "a list of pairs of a token id and a number");
       }
@@ -169,8 +112,7 @@ void ReadLogitBias(JsonFields& fields, SamplingParams* sampling) {
   }
 }
 
-void ReadSampling(JsonFields& fields, std::optional<uint64_t> default_seed,
-                  SamplingParams* sampling) {
+void ReadSampling(JsonFields& fields, SamplingRequest* sampling) {
   fields.Number("temperature", 0, 100, &sampling->temperature);
   fields.Number("top_k", -1, kMostInt, &sampling->top_k);
   fields.Number("top_p", 0, 1, &sampling->top_p);
@@ -182,16 +124,12 @@ void ReadSampling(JsonFields& fields, std::optional<uint64_t> default_seed,
   fields.Number("frequency_penalty", -100, 100, &sampling->frequency_penalty);
   int64_t seed = -1;
   fields.Number("seed", -1, kMostSeed, &seed);
-  if (seed >= 0) {
-    sampling->seed = static_cast<uint64_t>(seed);
-  } else {
-    sampling->seed = default_seed.value_or(std::random_device{}());
-  }
+  if (seed >= 0) sampling->seed = static_cast<uint64_t>(seed);
   ReadLogitBias(fields, sampling);
 }
 
 /// Chats ask whether and how many, completions and llama.cpp's clients how many.
-void ReadLogprobs(ApiKind kind, JsonFields& fields, SamplingParams* sampling) {
+void ReadLogprobs(ApiKind kind, JsonFields& fields, SamplingRequest* sampling) {
   switch (kind) {
     case ApiKind::kChat: {
       bool wanted = false;
@@ -219,17 +157,16 @@ void ReadLogprobs(ApiKind kind, JsonFields& fields, SamplingParams* sampling) {
 }
 
 /// -1 is no limit, as many clients send it; -2 in llama.cpp until the context is full.
-void ReadMaxTokens(ApiKind kind, JsonFields& fields, std::optional<size_t> default_tokens,
-                   std::optional<size_t>* max_tokens) {
-  // OpenAI's legacy completions stop after 16 tokens unless told otherwise.
-  int64_t n = kind == ApiKind::kCompletion ? 16 : -1;
-  if (default_tokens) n = static_cast<int64_t>(*default_tokens);
+void ReadMaxTokens(ApiKind kind, JsonFields& fields, std::optional<TokenLimit>* max_tokens) {
   const double least = kind == ApiKind::kNative ? -2 : -1;
+  std::optional<int64_t> n;
   for (const char* name : {"n_predict", "max_tokens", "max_completion_tokens"}) {
     fields.Number(name, least, kMostInt, &n);
-    if (n == 0 && kind == ApiKind::kChat) fields.Fail(name, n, "at least 1, or -1 for no limit");
+    if (n == 0 && kind == ApiKind::kChat) fields.Fail(name, *n, "at least 1, or -1 for no limit");
   }
-  if (n >= 0) *max_tokens = static_cast<size_t>(n);
+  if (!n) return;
+  max_tokens->emplace();
+  if (*n >= 0) (*max_tokens)->tokens = static_cast<size_t>(*n);
 }
 
 void ReadStreamOptions(JsonFields& fields, bool* include_usage) {
@@ -241,49 +178,17 @@ void ReadStreamOptions(JsonFields& fields, bool* include_usage) {
   if (!nested.status()) fields.Fail(tl::unexpected(nested.status().error()));
 }
 
+void ReadResponseOptions(ApiKind kind, JsonFields& fields, ResponseOptions* response) {
+  fields.Bool("stream", &response->stream);
+  ReadStreamOptions(fields, &response->include_usage);
+  if (kind == ApiKind::kCompletion) fields.Bool("echo", &response->echo);
+  if (kind != ApiKind::kNative) return;
+  fields.Number("n_keep", -1, kMostInt, &response->n_keep);
+  fields.Bool("return_tokens", &response->return_tokens);
+  fields.Bool("timings_per_token", &response->timings_per_token);
+}
+
 }  // namespace
-
-Result<Conversation> ParseMessages(const json& value) {
-  if (!value.is_array() || value.empty()) {
-    return Unexpected("messages", value, "a list of at least one message");
-  }
-  Conversation conversation;
-  for (size_t i = 0; i < value.size(); ++i) {
-    const json& message = value[i];
-    const std::string name = fmt::format("messages[{}]", i);
-    if (!message.is_object() || !message.contains("role") || !message["role"].is_string()) {
-      return Unexpected(name, message, "an object with a role");
-    }
-    if (!AsksForNothing(message.value("tool_calls", json()), {})) {
-      return Fail(ErrorCode::kUnsupported, "'{}.tool_calls' is not supported", name);
-    }
-    ChatMessage& read = conversation.emplace_back();
-    read.role = message["role"].get<std::string>();
-    if (Status status =
-            ReadContent(name + ".content", message.value("content", json()), &read.content);
-        !status) {
-      return Propagate(status);
-    }
-  }
-  return conversation;
-}
-
-Result<std::vector<ApiPrompt>> ParsePrompts(std::string_view name, const json& value, bool mixed) {
-  const auto is_prompt = [](const json& each) {
-    return each.is_array() || each.is_object() || each.is_string();
-  };
-  // A list without token ids of its own is a list of prompts.
-  const bool is_list =
-      value.is_array() && !value.empty() && std::all_of(value.begin(), value.end(), is_prompt);
-  std::vector<ApiPrompt> prompts;
-  prompts.reserve(is_list ? value.size() : 1);
-  for (size_t i = 0; i < (is_list ? value.size() : 1); ++i) {
-    Result<ApiPrompt> prompt = ParsePrompt(name, is_list ? value[i] : value, mixed);
-    if (!prompt) return Propagate(prompt);
-    prompts.push_back(*std::move(prompt));
-  }
-  return prompts;
-}
 
 SamplingParams OpenAiSampling() {
   SamplingParams params;
@@ -294,38 +199,59 @@ SamplingParams OpenAiSampling() {
   return params;
 }
 
-Result<ApiRequest> ParseApiRequest(ApiKind kind, const json& body, const AnswerDefaults& defaults) {
-  if (Status status = CheckSupported(body); !status) return Propagate(status);
+SamplingParams SamplingRequest::Over(SamplingParams defaults) const {
+  SamplingParams params = std::move(defaults);
+  const auto set = [](const auto& asked, auto* value) { *value = asked.value_or(*value); };
+  set(temperature, &params.temperature);
+  set(top_k, &params.top_k);
+  set(top_p, &params.top_p);
+  set(min_p, &params.min_p);
+  set(typical_p, &params.typical_p);
+  set(repeat_last_n, &params.repeat_last_n);
+  set(repeat_penalty, &params.repeat_penalty);
+  set(presence_penalty, &params.presence_penalty);
+  set(frequency_penalty, &params.frequency_penalty);
+  set(seed, &params.seed);
+  set(n_logprobs, &params.n_logprobs);
+  params.logit_bias.insert(params.logit_bias.end(), logit_bias.begin(), logit_bias.end());
+  return params;
+}
 
-  JsonFields fields(body);
+GenerateRequest ApiRequest::Generate(const AnswerDefaults& defaults) const {
+  GenerateRequest generate;
+  generate.sampling = sampling.Over(kind == ApiKind::kNative ? defaults.native : defaults.openai);
+  if (!sampling.seed) generate.sampling.seed = defaults.seed.value_or(std::random_device{}());
+  if (max_tokens) {
+    generate.max_tokens = max_tokens->tokens;
+  } else if (defaults.max_tokens) {
+    generate.max_tokens = defaults.max_tokens;
+  } else if (kind == ApiKind::kCompletion) {
+    generate.max_tokens = kLegacyMaxTokens;
+  }
+  generate.stop = stop;
+  generate.ignore_eos = ignore_eos;
+  generate.prompt_logprobs = response.echo && generate.sampling.n_logprobs >= 0;
+  return generate;
+}
+
+Result<ApiRequest> ParseApiRequest(ApiKind kind, const json& body) {
   ApiRequest request;
-  if (kind == ApiKind::kChat) {
-    Result<Conversation> conversation = ParseMessages(fields.Get("messages"));
-    if (!conversation) return Propagate(conversation);
-    request.prompts.emplace_back(*std::move(conversation));
-  } else {
-    Result<std::vector<ApiPrompt>> prompts =
-        ParsePrompts("prompt", fields.Get("prompt"), kind == ApiKind::kNative);
-    if (!prompts) return Propagate(prompts);
-    request.prompts = *std::move(prompts);
-  }
-  fields.Number("n", 1, kMostChoices, &request.n);
-  GenerateRequest& generate = request.generate;
-  ReadMaxTokens(kind, fields, defaults.max_tokens, &generate.max_tokens);
-  generate.sampling = kind == ApiKind::kNative ? defaults.native : defaults.openai;
-  ReadSampling(fields, defaults.seed, &generate.sampling);
-  ReadLogprobs(kind, fields, &generate.sampling);
-  fields.Texts("stop", kMostStops, &generate.stop);
-  fields.Bool("ignore_eos", &generate.ignore_eos);
-  fields.Bool("stream", &request.stream);
-  ReadStreamOptions(fields, &request.include_usage);
-  if (kind == ApiKind::kCompletion) fields.Bool("echo", &request.echo);
-  generate.prompt_logprobs = request.echo && generate.sampling.n_logprobs >= 0;
-  if (kind == ApiKind::kNative) {
-    fields.Number("n_keep", -1, kMostInt, &request.n_keep);
-    fields.Bool("return_tokens", &request.return_tokens);
-    fields.Bool("timings_per_token", &request.timings_per_token);
-  }
+  request.kind = kind;
+  request.has_tools = OffersTools(body);
+  CheckSupported(body, &request);
+  JsonFields fields(body);
+  if (Status status = ReadModelName(body, &request); !status) return Propagate(status);
+  Status prompts = kind == ApiKind::kChat ? ReadMessages(fields.Get("messages"), &request)
+                                          : ReadPrompts("prompt", fields.Get("prompt"),
+                                                        kind == ApiKind::kNative, &request);
+  if (!prompts) return Propagate(prompts);
+  fields.Number("n", 1, kMostChoices, &request.response.n);
+  ReadMaxTokens(kind, fields, &request.max_tokens);
+  ReadSampling(fields, &request.sampling);
+  ReadLogprobs(kind, fields, &request.sampling);
+  fields.Texts("stop", kMostStops, &request.stop);
+  fields.Bool("ignore_eos", &request.ignore_eos);
+  ReadResponseOptions(kind, fields, &request.response);
   if (!fields.status()) return tl::unexpected(fields.status().error());
   return request;
 }

@@ -6,14 +6,12 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
-#include <string_view>
-#include <variant>
+#include <utility>
 #include <vector>
 
 #include "gguf/base/result.h"
 #include "runtime/engine/generate.h"
-#include "runtime/text/chat_template.h"
-#include "runtime/text/token.h"
+#include "server/api/model_request.h"
 
 namespace quern {
 
@@ -23,15 +21,10 @@ enum class ApiKind : uint8_t {
   kNative,      ///< llama.cpp's /completion
 };
 
-using Conversation = std::vector<ChatMessage>;
-/// A prompt in pieces of text and of tokens, one behind the other.
-using MixedPrompt = std::vector<std::variant<std::string, std::vector<Token>>>;
-using ApiPrompt = std::variant<Conversation, MixedPrompt>;
-
 /// OpenAI's defaults rather than llama.cpp's.
 SamplingParams OpenAiSampling();
 
-/// What holds where a request says nothing.
+/// What holds for a model where a request says nothing.
 struct AnswerDefaults {
   SamplingParams native;                            ///< of llama.cpp's endpoints
   SamplingParams openai = OpenAiSampling();         ///< of OpenAI's, whose clients expect it
@@ -39,10 +32,32 @@ struct AnswerDefaults {
   std::optional<uint64_t> seed = std::nullopt;      ///< none: another each time
 };
 
-struct ApiRequest {
-  std::vector<ApiPrompt> prompts;  ///< at least one
-  size_t n = 1;                    ///< answers to each
-  GenerateRequest generate;        ///< for all answers; without its prompt
+/// What a request says of sampling; where it says nothing, the model's defaults hold.
+struct SamplingRequest {
+  std::optional<float> temperature;
+  std::optional<int> top_k;
+  std::optional<float> top_p;
+  std::optional<float> min_p;
+  std::optional<float> typical_p;
+  std::optional<int> repeat_last_n;
+  std::optional<float> repeat_penalty;
+  std::optional<float> presence_penalty;
+  std::optional<float> frequency_penalty;
+  std::optional<uint64_t> seed;
+  std::vector<std::pair<Token, float>> logit_bias;  ///< beside the defaults'
+  std::optional<int> n_logprobs;
+
+  SamplingParams Over(SamplingParams defaults) const;
+};
+
+/// A limit that a request names; `tokens` is none where it wants no limit.
+struct TokenLimit {
+  std::optional<size_t> tokens;
+};
+
+/// How answers are to be written.
+struct ResponseOptions {
+  size_t n = 1;  ///< answers to each prompt
   bool stream = false;
   bool include_usage = false;  ///< a last chunk with the token counts
   bool echo = false;           ///< the prompt stands before its answer
@@ -51,18 +66,30 @@ struct ApiRequest {
   bool timings_per_token = false;
 };
 
+struct ApiRequest : ModelRequest {
+  ApiKind kind = ApiKind::kChat;
+  SamplingRequest sampling;
+  std::optional<TokenLimit> max_tokens;  ///< none: the model's default
+  std::vector<std::string> stop;
+  bool ignore_eos = false;
+  ResponseOptions response;
+
+  /// For each of its answers, without a prompt.
+  GenerateRequest Generate(const AnswerDefaults& defaults) const;
+};
+
 /// `body` is an object. Errors: kInvalidArgument naming the field, what was found and what was
-/// expected; kUnsupported naming a field that is known and cannot be honoured. Unknown fields are
-/// passed over.
-Result<ApiRequest> ParseApiRequest(ApiKind kind, const nlohmann::json& body,
-                                   const AnswerDefaults& defaults = {});
+/// expected. Unknown fields are passed over.
+Result<ApiRequest> ParseApiRequest(ApiKind kind, const nlohmann::json& body);
 
-/// One prompt, or a list of them: the value of the field `name`. `mixed`: tokens and texts may
-/// stand in one prompt. Errors: kInvalidArgument.
-Result<std::vector<ApiPrompt>> ParsePrompts(std::string_view name, const nlohmann::json& value,
-                                            bool mixed);
-
-/// A list of messages. Errors: kInvalidArgument; kUnsupported for parts that are no text.
-Result<Conversation> ParseMessages(const nlohmann::json& value);
+inline Result<ApiRequest> ParseChatRequest(const nlohmann::json& body) {
+  return ParseApiRequest(ApiKind::kChat, body);
+}
+inline Result<ApiRequest> ParseCompletionRequest(const nlohmann::json& body) {
+  return ParseApiRequest(ApiKind::kCompletion, body);
+}
+inline Result<ApiRequest> ParseNativeRequest(const nlohmann::json& body) {
+  return ParseApiRequest(ApiKind::kNative, body);
+}
 
 }  // namespace quern

@@ -1,7 +1,10 @@
 #include "server/api/json_fields.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
+
+#include "runtime/text/token.h"
 
 namespace quern {
 namespace {
@@ -14,6 +17,15 @@ constexpr size_t kMostFoundBytes = 60;
 bool IsText(const json& value) { return value.is_string(); }
 
 }  // namespace
+
+bool AsksForNothing(const json& value, const std::vector<json>& nothing) {
+  return value.is_null() || (value.is_structured() && value.empty()) ||
+         std::find(nothing.begin(), nothing.end(), value) != nothing.end();
+}
+
+bool IsTokenId(const json& value) {
+  return value.is_number_integer() && value >= 0 && value <= std::numeric_limits<Token>::max();
+}
 
 const json& JsonFields::Get(const char* name) const {
   static const json kNull;

@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -14,6 +15,11 @@
 #include "gguf/base/result.h"
 
 namespace quern {
+
+/// Whether a field's value is as good as its absence: null, empty, or one of `nothing`.
+bool AsksForNothing(const nlohmann::json& value, const std::vector<nlohmann::json>& nothing = {});
+/// Whether it could be a token of some vocabulary.
+bool IsTokenId(const nlohmann::json& value);
 
 /// A field that is absent or null leaves its value as it is. After a failure nothing is read.
 class JsonFields {
@@ -38,6 +44,12 @@ class JsonFields {
            fmt::format("a {} from {} to {}", std::is_integral_v<T> ? "whole number" : "number",
                        least, most));
     }
+  }
+  template <typename T>
+  void Number(const char* name, double least, double most, std::optional<T>* value) {
+    T number{};
+    Number(name, least, most, &number);
+    if (status_ && Has(name)) *value = number;
   }
   void Bool(const char* name, bool* value);
   void Text(const char* name, std::string* value);

@@ -1,12 +1,11 @@
 #include "server/api/model_endpoints.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
-#include "gguf/base/base64.h"
 #include "gguf/base/utf8.h"
 #include "server/api/json_fields.h"
+#include "server/api/parse_prompts.h"
 
 namespace quern {
 namespace {
@@ -95,20 +94,42 @@ Json SlotsJson(const EngineStatus& status, const ModelInfo& info) {
   return slots;
 }
 
-Result<Json> Tokenize(const Model& model, const json& body) {
+Result<TokenizeRequest> ParseTokenizeRequest(const json& body) {
+  TokenizeRequest request;
+  if (Status status = ReadModelName(body, &request); !status) return Propagate(status);
   JsonFields fields(body);
   std::string content;
-  EncodeOptions options{.add_special = false, .parse_special = true};
-  bool with_pieces = false;
   fields.Text("content", &content);
-  fields.Bool("add_special", &options.add_special);
-  fields.Bool("parse_special", &options.parse_special);
-  fields.Bool("with_pieces", &with_pieces);
+  fields.Bool("add_special", &request.options.add_special);
+  fields.Bool("parse_special", &request.options.parse_special);
+  fields.Bool("with_pieces", &request.with_pieces);
   if (!fields.Has("content")) fields.Fail("content", nullptr, "a text");
   if (!fields.status()) return tl::unexpected(fields.status().error());
+  request.prompts.emplace_back(MixedPrompt{std::move(content)});
+  return request;
+}
+
+Result<ModelRequest> ParseDetokenizeRequest(const json& body) {
+  ModelRequest request;
+  if (Status status = ReadModelName(body, &request); !status) return Propagate(status);
+  Status tokens = ReadTokens("tokens", JsonFields(body).Get("tokens"), &request);
+  if (!tokens) return Propagate(tokens);
+  return request;
+}
+
+Result<ModelRequest> ParseTemplateRequest(const json& body) {
+  ModelRequest request;
+  if (Status status = ReadModelName(body, &request); !status) return Propagate(status);
+  Status messages = ReadMessages(JsonFields(body).Get("messages"), &request);
+  if (!messages) return Propagate(messages);
+  return request;
+}
+
+Result<Json> Tokenize(const Model& model, const TokenizeRequest& request) {
+  const auto& content = std::get<std::string>(std::get<MixedPrompt>(request.prompts.at(0)).at(0));
   Json tokens = Json::array();
-  for (const Token token : model.tokenizer().Encode(content, options)) {
-    if (with_pieces) {
+  for (const Token token : model.tokenizer().Encode(content, request.options)) {
+    if (request.with_pieces) {
       tokens.push_back({{"id", token}, {"piece", PieceJson(model.tokenizer().Piece(token, true))}});
     } else {
       tokens.push_back(token);
@@ -117,24 +138,21 @@ Result<Json> Tokenize(const Model& model, const json& body) {
   return Json{{"tokens", std::move(tokens)}};
 }
 
-Result<Json> Detokenize(const Model& model, const json& body) {
-  JsonFields fields(body);
-  const json& list = fields.Get("tokens");
+Result<Json> Detokenize(const Model& model, const ModelRequest& request) {
+  const auto& tokens =
+      std::get<std::vector<Token>>(std::get<MixedPrompt>(request.prompts.at(0)).at(0));
   const auto n_vocab = static_cast<int64_t>(model.hparams().n_vocab);
-  const bool valid = list.is_array() && std::all_of(list.begin(), list.end(), [&](const json& id) {
-                       return id.is_number_integer() && id >= 0 && id < n_vocab;
-                     });
-  if (!valid) {
+  if (!std::all_of(tokens.begin(), tokens.end(), [&](Token token) { return token < n_vocab; })) {
+    const json list(tokens);
+    JsonFields fields(list);
     fields.Fail("tokens", list, fmt::format("a list of token ids from 0 to {}", n_vocab - 1));
     return tl::unexpected(fields.status().error());
   }
-  return Json{{"content", model.tokenizer().Decode(list.get<std::vector<Token>>(), true)}};
+  return Json{{"content", model.tokenizer().Decode(tokens, true)}};
 }
 
-Result<Json> ApplyTemplate(const Model& model, const json& body) {
-  Result<Conversation> messages = ParseMessages(JsonFields(body).Get("messages"));
-  if (!messages) return Propagate(messages);
-  Result<std::string> prompt = model.RenderChat(*messages);
+Result<Json> ApplyTemplate(const Model& model, const ModelRequest& request) {
+  Result<std::string> prompt = model.RenderChat(std::get<Conversation>(request.prompts.at(0)));
   if (!prompt) return Propagate(prompt);
   return Json{{"prompt", *std::move(prompt)}};
 }
@@ -157,53 +175,6 @@ Result<std::vector<Token>> Encode(const Model& model, const ApiPrompt& prompt) {
     tokens.insert(tokens.end(), encoded.begin(), encoded.end());
   }
   return tokens;
-}
-
-Result<EmbeddingRequest> ParseEmbeddingRequest(const json& body) {
-  JsonFields fields(body);
-  if (fields.Has("dimensions")) {
-    return Fail(ErrorCode::kUnsupported, "'dimensions' is not supported");
-  }
-  EmbeddingRequest request;
-  std::string format = "float";
-  fields.Text("encoding_format", &format);
-  if (format != "float" && format != "base64") {
-    fields.Fail("encoding_format", format, "\"float\" or \"base64\"");
-  }
-  request.base64 = format == "base64";
-  const json& input = fields.Get("input");
-  if (input.is_string() && input.get_ref<const std::string&>().empty())
-    fields.Fail("input", input, "a text that is not empty");
-  if (!fields.status()) return tl::unexpected(fields.status().error());
-  Result<std::vector<ApiPrompt>> inputs = ParsePrompts("input", input, /*mixed=*/false);
-  if (!inputs) return Propagate(inputs);
-  request.inputs = *std::move(inputs);
-  return request;
-}
-
-Json EmbeddingsJson(const ModelInfo& info, const EmbeddingRequest& request,
-                    std::span<const Answer> answers) {
-  Json data = Json::array();
-  size_t n_tokens = 0;
-  for (size_t i = 0; i < answers.size(); ++i) {
-    const std::vector<float>& embedding = answers[i].embedding;
-    n_tokens += answers[i].stats.prompt_tokens;
-    Json entry = {{"object", "embedding"}, {"index", i}};
-    if (request.base64) {
-      // Clients take the bytes for little-endian floats, as every machine that Quern runs on has
-      // them.
-      std::string bytes(embedding.size() * sizeof(float), '\0');
-      std::memcpy(bytes.data(), embedding.data(), bytes.size());
-      entry["embedding"] = Base64(bytes);
-    } else {
-      entry["embedding"] = embedding;
-    }
-    data.push_back(std::move(entry));
-  }
-  return {{"object", "list"},
-          {"data", std::move(data)},
-          {"model", info.id},
-          {"usage", {{"prompt_tokens", n_tokens}, {"total_tokens", n_tokens}}}};
 }
 
 }  // namespace quern

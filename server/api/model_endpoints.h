@@ -10,7 +10,8 @@
 #include "gguf/base/result.h"
 #include "runtime/engine/engine_status.h"
 #include "runtime/model/model.h"
-#include "server/api/api_request.h"
+#include "runtime/text/tokenizer.h"
+#include "server/api/model_request.h"
 #include "server/api/model_status.h"
 #include "server/api/response_format.h"
 #include "server/api/router.h"
@@ -26,21 +27,24 @@ Json PropsJson(const Model& model, const ModelInfo& info, const SamplingParams& 
 /// one.
 Json SlotsJson(const EngineStatus& status, const ModelInfo& info);
 
-// Objects of requests in, responses out. Errors: kInvalidArgument naming the field, and those of
-// ChatTemplate::Render.
-Result<Json> Tokenize(const Model& model, const nlohmann::json& body);
-Result<Json> Detokenize(const Model& model, const nlohmann::json& body);
-Result<Json> ApplyTemplate(const Model& model, const nlohmann::json& body);
+struct TokenizeRequest : ModelRequest {
+  EncodeOptions options{.add_special = false, .parse_special = true};
+  bool with_pieces = false;
+};
+
+// The bodies of requests, which are objects. Errors: kInvalidArgument naming the field.
+Result<TokenizeRequest> ParseTokenizeRequest(const nlohmann::json& body);
+Result<ModelRequest> ParseDetokenizeRequest(const nlohmann::json& body);
+Result<ModelRequest> ParseTemplateRequest(const nlohmann::json& body);
+
+// Their responses, to requests of the parsers above.
+Result<Json> Tokenize(const Model& model, const TokenizeRequest& request);
+/// Errors: kInvalidArgument for a token outside the vocabulary.
+Result<Json> Detokenize(const Model& model, const ModelRequest& request);
+/// Errors: those of ChatTemplate::Render.
+Result<Json> ApplyTemplate(const Model& model, const ModelRequest& request);
 
 /// The tokens of a prompt. Errors: those of Model::EncodeChat.
 Result<std::vector<Token>> Encode(const Model& model, const ApiPrompt& prompt);
-
-struct EmbeddingRequest {
-  std::vector<ApiPrompt> inputs;
-  bool base64 = false;
-};
-Result<EmbeddingRequest> ParseEmbeddingRequest(const nlohmann::json& body);
-Json EmbeddingsJson(const ModelInfo& info, const EmbeddingRequest& request,
-                    std::span<const Answer> answers);
 
 }  // namespace quern

@@ -43,8 +43,8 @@ const char* StopType(const Answer& answer) {
   return "none";
 }
 
-Json SettingsJson(const ApiRequest& request) {
-  const GenerateRequest& generate = request.generate;
+Json SettingsJson(const ResponseContext& context) {
+  const GenerateRequest& generate = context.generate;
   const SamplingParams& sampling = generate.sampling;
   Json settings = SamplingJson(sampling);
   settings["n_predict"] =
@@ -53,10 +53,10 @@ Json SettingsJson(const ApiRequest& request) {
   settings["seed"] = sampling.seed;
   settings["stop"] = generate.stop;
   settings["ignore_eos"] = generate.ignore_eos;
-  settings["n_keep"] = request.n_keep;
+  settings["n_keep"] = context.options.n_keep;
   settings["n_probs"] = std::max(0, sampling.n_logprobs);
-  settings["stream"] = request.stream;
-  settings["timings_per_token"] = request.timings_per_token;
+  settings["stream"] = context.options.stream;
+  settings["timings_per_token"] = context.options.timings_per_token;
   return settings;
 }
 
@@ -69,7 +69,7 @@ class NativeFormat : public ResponseFormat {
     for (size_t i = 0; i < answers.size(); ++i) {
       const Answer& answer = answers[i];
       Json whole = Last(i, answer, answer.text);
-      if (context().request.return_tokens) whole["tokens"] = TokensJson(answer);
+      if (context().options.return_tokens) whole["tokens"] = TokensJson(answer);
       if (wants_logprobs()) whole["completion_probabilities"] = ProbabilitiesJson(answer);
       all.push_back(std::move(whole));
     }
@@ -88,7 +88,7 @@ class NativeFormat : public ResponseFormat {
                    {"id_slot", index},
                    {"tokens_predicted", part.stats.generated_tokens},
                    {"tokens_evaluated", part.stats.prompt_tokens}};
-      if (context().request.timings_per_token) json["timings"] = TimingsJson(part.stats);
+      if (context().options.timings_per_token) json["timings"] = TimingsJson(part.stats);
       if (wants_logprobs()) json["completion_probabilities"] = ProbabilitiesJson(part);
       events += Sse(json);
     }
@@ -117,7 +117,7 @@ class NativeFormat : public ResponseFormat {
             {"model", context().model_id},
             {"tokens_predicted", stats.generated_tokens},
             {"tokens_evaluated", stats.prompt_tokens},
-            {"generation_settings", SettingsJson(context().request)},
+            {"generation_settings", SettingsJson(context())},
             {"prompt", tokenizer().Decode(PromptOf(index), /*render_special=*/true)},
             {"has_new_line", HasNewLine(content)},
             {"truncated", stats.n_shifts > 0},

@@ -44,7 +44,7 @@ class OpenAiFormat : public ResponseFormat {
     if (index >= has_begun_.size()) has_begun_.resize(index + 1);
     std::string events;
     const bool has_news = !part.text.empty() || !part.tokens.empty() ||
-                          (wants_logprobs() && context().request.echo && part.end_token);
+                          (wants_logprobs() && context().options.echo && part.end_token);
     if (has_news || (!has_begun_[index] && HasBeginning())) {
       events +=
           Sse(Chunk(index, Delta(index, part, !has_begun_[index]), Logprobs(index, part), nullptr));
@@ -58,7 +58,7 @@ class OpenAiFormat : public ResponseFormat {
 
   std::string End(std::span<const Answer> answers) override {
     std::string events;
-    if (context().request.include_usage) {
+    if (context().options.include_usage) {
       Json chunk = Head(/*chunk=*/true);
       chunk["choices"] = Json::array();
       chunk["usage"] = Usage(answers);
@@ -106,7 +106,7 @@ class OpenAiFormat : public ResponseFormat {
     for (size_t i = 0; i < answers.size(); ++i) {
       const GenerateStats& stats = answers[i].stats;
       n_generated += stats.generated_tokens;
-      if (i % context().request.n != 0) continue;
+      if (i % context().options.n != 0) continue;
       n_prompt += stats.prompt_tokens;
       n_cached += stats.cached_tokens;
     }
@@ -173,7 +173,7 @@ class CompletionFormat : public OpenAiFormat {
     (*choice)["text"] = Prefix(index) + answer.text;
   }
 
-  bool HasBeginning() const override { return context().request.echo; }
+  bool HasBeginning() const override { return context().options.echo; }
 
   Json Delta(size_t index, const Answer& part, bool first) const override {
     return {{"text", (first ? Prefix(index) : "") + part.text}};
@@ -181,7 +181,7 @@ class CompletionFormat : public OpenAiFormat {
   Json Delta(size_t /*index*/) const override { return {{"text", ""}}; }
 
   std::string Prefix(size_t index) const {
-    return context().request.echo ? tokenizer().Decode(PromptOf(index)) : "";
+    return context().options.echo ? tokenizer().Decode(PromptOf(index)) : "";
   }
 
   /// Of the prompt's tokens, where they are echoed, the first has none: nothing stands before it.
@@ -189,7 +189,7 @@ class CompletionFormat : public OpenAiFormat {
     if (!wants_logprobs()) return nullptr;
     if (index >= text_offset_.size()) text_offset_.resize(index + 1);
     Lists lists;
-    if (context().request.echo && !text_offset_[index]) {
+    if (context().options.echo && !text_offset_[index]) {
       Add(index, {PromptOf(index).front(), 0, {}}, &lists);
       lists.logprobs.back() = nullptr;
       lists.top.back() = nullptr;
@@ -197,7 +197,7 @@ class CompletionFormat : public OpenAiFormat {
     for (const SampledToken& token : answer.prompt_tokens) Add(index, token, &lists);
     for (const SampledToken& token : answer.tokens) Add(index, token, &lists);
     // Who scores texts by their echo takes the last token for the generated one, text or not.
-    if (context().request.echo && answer.end_token) Add(index, *answer.end_token, &lists);
+    if (context().options.echo && answer.end_token) Add(index, *answer.end_token, &lists);
     return {{"tokens", std::move(lists.tokens)},
             {"token_logprobs", std::move(lists.logprobs)},
             {"top_logprobs", std::move(lists.top)},

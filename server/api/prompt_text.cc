@@ -44,18 +44,21 @@ std::string PromptText(std::span<const ApiPrompt> prompts) {
   return list.front().is_string() ? list.front().get<std::string>() : Dump(list.front());
 }
 
-std::string PlainText(std::span<const ApiPrompt> prompts, const Tokenizer& tokenizer) {
+std::string PlainText(std::span<const ApiPrompt> prompts, const Tokenizer* tokenizer) {
   std::string text;
   for (const ApiPrompt& prompt : prompts) {
     if (const auto* messages = std::get_if<Conversation>(&prompt)) {
       for (const ChatMessage& message : *messages) text += message.content + '\n';
       continue;
     }
+    bool is_read = false;
     for (const auto& piece : std::get<MixedPrompt>(prompt)) {
       const auto* given = std::get_if<std::string>(&piece);
-      text += given ? *given : TextOf(std::get<std::vector<Token>>(piece), tokenizer);
+      if (given == nullptr && tokenizer == nullptr) continue;
+      text += given ? *given : TextOf(std::get<std::vector<Token>>(piece), *tokenizer);
+      is_read = true;
     }
-    text += '\n';
+    if (is_read) text += '\n';
   }
   return text;
 }

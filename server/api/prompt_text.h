@@ -5,7 +5,7 @@
 #include <string>
 
 #include "runtime/text/tokenizer.h"
-#include "server/api/api_request.h"
+#include "server/api/model_request.h"
 
 namespace quern {
 
@@ -13,8 +13,9 @@ namespace quern {
 /// their role and content, tokens as a list of ids, and several of these as a list.
 std::string PromptText(std::span<const ApiPrompt> prompts);
 
-/// The texts alone, one below the other: of all messages of conversations, and of prompts, whose
-/// tokens stand there as their text.
-std::string PlainText(std::span<const ApiPrompt> prompts, const Tokenizer& tokenizer);
+/// The texts alone, a line each: of all messages of conversations, and of prompts. Tokens stand
+/// there as their text; without a `tokenizer`, which is before a model has been chosen, they are
+/// passed over.
+std::string PlainText(std::span<const ApiPrompt> prompts, const Tokenizer* tokenizer);
 
 }  // namespace quern

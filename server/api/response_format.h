@@ -31,8 +31,9 @@ struct ResponseContext {
   std::string fingerprint;  ///< OpenAI's system_fingerprint: the program and its version
   std::string id;           ///< of the response
   int64_t created = 0;      ///< seconds since 1970
-  ApiRequest request;       ///< its prompts are used up
-  std::vector<std::vector<Token>> prompts;  ///< each with request.n answers, one behind the other
+  ResponseOptions options;
+  GenerateRequest generate;                 ///< what all answers share; without a prompt
+  std::vector<std::vector<Token>> prompts;  ///< each with options.n answers, one behind the other
 };
 
 /// Writes one response. Answers are known by their index among all.
@@ -54,9 +55,9 @@ class ResponseFormat {
   const ResponseContext& context() const { return context_; }
   const Tokenizer& tokenizer() const { return *context_.tokenizer; }
   const std::vector<Token>& PromptOf(size_t index) const {
-    return context_.prompts[index / context_.request.n];
+    return context_.prompts[index / context_.options.n];
   }
-  bool wants_logprobs() const { return context_.request.generate.sampling.n_logprobs >= 0; }
+  bool wants_logprobs() const { return context_.generate.sampling.n_logprobs >= 0; }
 
  private:
   ResponseContext context_;

@@ -5,47 +5,15 @@
 #include <utility>
 
 #include "gguf/base/printable.h"
+#include "server/api/prompt_text.h"
 
 namespace quern {
-namespace {
 
-using nlohmann::json;
-
-const json& Field(const json& object, const char* name) {
-  static const json kNull;
-  const auto found = object.is_object() ? object.find(name) : object.end();
-  return object.is_object() && found != object.end() ? *found : kNull;
-}
-
-/// The texts in a message's content, a prompt or a list of these.
-void AddText(const json& value, RouteQuestion* question) {
-  if (value.is_string()) {
-    question->text += value.get_ref<const std::string&>();
-    question->text += '\n';
-  } else if (value.is_array()) {
-    for (const json& part : value) AddText(part, question);
-  } else if (value.is_object()) {
-    const json& type = Field(value, "type");
-    if (type == "image_url" || type == "input_image") question->images = true;
-    AddText(Field(value, "text"), question);
-  }
-}
-
-}  // namespace
-
-RouteQuestion RouteQuestion::Of(const json& body, std::string_view key) {
-  RouteQuestion question;
-  question.key = key;
-  const json& messages = Field(body, "messages");
-  if (messages.is_array()) {
-    for (const json& message : messages) AddText(Field(message, "content"), &question);
-  }
-  for (const char* name : {"prompt", "input", "content"}) AddText(Field(body, name), &question);
-  for (const char* name : {"tools", "functions"}) {
-    const json& tools = Field(body, name);
-    question.tools = question.tools || (tools.is_array() && !tools.empty());
-  }
-  return question;
+RouteQuestion RouteQuestion::Of(const ModelRequest& request, std::string_view key) {
+  return {.text = PlainText(request.prompts, /*tokenizer=*/nullptr),
+          .images = request.has_images,
+          .tools = request.has_tools,
+          .key = key};
 }
 
 bool RouteRule::Holds(const RouteQuestion& question) const {
@@ -81,12 +49,12 @@ Result<Routers> Routers::Create(std::vector<Router> routers, std::string default
   return all;
 }
 
-Route Routers::Decide(std::string_view name, const json& body, std::string_view key) const {
-  if (name.empty()) name = default_name_;
+Route Routers::Decide(const ModelRequest& request, std::string_view key) const {
+  const std::string& name = request.model.empty() ? default_name_ : request.model;
   const auto router = std::find_if(routers_.begin(), routers_.end(),
                                    [&](const Router& each) { return each.name == name; });
-  if (router == routers_.end()) return {.router = "", .rule = "", .models = {std::string(name)}};
-  const RouteQuestion question = RouteQuestion::Of(body, key);
+  if (router == routers_.end()) return {.router = "", .rule = "", .models = {name}};
+  const RouteQuestion question = RouteQuestion::Of(request, key);
   const auto rule = std::find_if(router->rules.begin(), router->rules.end(),
                                  [&](const RouteRule& each) { return each.Holds(question); });
   const bool none = rule == router->rules.end();

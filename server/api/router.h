@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,18 +10,18 @@
 
 #include "gguf/base/pattern.h"
 #include "gguf/base/result.h"
+#include "server/api/model_request.h"
 
 namespace quern {
 
 /// What a request is routed by.
 struct RouteQuestion {
-  std::string text;      ///< of the prompt: all messages, prompts or inputs, a line each
+  std::string text;      ///< as PlainText has it without a tokenizer
   bool images = false;   ///< whether a message has some
   bool tools = false;    ///< whether tools are offered to the model
   std::string_view key;  ///< the name of the API key; empty: none
 
-  /// `body` is a request's object; of what is malformed there is nothing.
-  static RouteQuestion Of(const nlohmann::json& body, std::string_view key);
+  static RouteQuestion Of(const ModelRequest& request, std::string_view key);
 };
 
 /// Holds for a request of which every condition that is set holds.
@@ -63,8 +62,8 @@ class Routers {
   /// Errors: kInvalidArgument when two routers have one name.
   static Result<Routers> Create(std::vector<Router> routers, std::string default_name);
 
-  /// `body` is a request's object whose field `model` is `name`.
-  Route Decide(std::string_view name, const nlohmann::json& body, std::string_view key) const;
+  /// `key`: the name of the API key; empty: none.
+  Route Decide(const ModelRequest& request, std::string_view key) const;
 
   const std::vector<Router>& all() const { return routers_; }
 

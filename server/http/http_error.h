@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <variant>
 
 namespace quern {
 
@@ -14,6 +15,12 @@ struct HttpError {
   nlohmann::ordered_json details = nlohmann::ordered_json::object();  ///< further fields
   int retry_after = 1;  ///< seconds; told with 429 and 503. A place takes about one to get free.
 };
+
+/// The client has left: there is nobody to reply to.
+struct ClientGone {};
+
+/// Why a request gets no answer.
+using NoReply = std::variant<HttpError, ClientGone>;
 
 /// `{"error": {"message", "type", "code"}}` and what else the error tells; the code is the status.
 std::string HttpErrorBody(const HttpError& error);

@@ -216,8 +216,8 @@ void ModelPool::Forget(Entry* entry) {
   wishes_.erase(std::remove_if(wishes_.begin(), wishes_.end(), is_it), wishes_.end());
 }
 
-tl::expected<ModelLease, HttpError> ModelPool::Acquire(
-    std::string_view name, const std::function<bool()>& is_client_gone) {
+tl::expected<ModelLease, NoReply> ModelPool::Acquire(std::string_view name,
+                                                     const std::function<bool()>& is_client_gone) {
   std::unique_lock lock(mutex_);
   const Clock::time_point deadline = Clock::now() + options_.load_wait;
   std::shared_ptr<Entry> entry;
@@ -241,7 +241,7 @@ tl::expected<ModelLease, HttpError> ModelPool::Acquire(
     ++entry->n_waiting;
     changed_.wait_until(lock, std::min(deadline, Clock::now() + kClientPollInterval));
     --entry->n_waiting;
-    if (is_client_gone()) return tl::unexpected(HttpError{0, "the client has gone"});
+    if (is_client_gone()) return tl::unexpected(ClientGone());
   }
 }
 

@@ -82,9 +82,9 @@ class ModelPool {
 
   /// The model called `name`, loaded now if need be; the first model for "". Errors: 404 for an
   /// unknown name; 503 while it is being loaded for longer than a request waits, and after Close;
-  /// 500 when it cannot be loaded; the status 0 once `is_client_gone` says so.
-  tl::expected<Lease, HttpError> Acquire(std::string_view name,
-                                         const std::function<bool()>& is_client_gone);
+  /// 500 when it cannot be loaded; ClientGone once `is_client_gone` says so.
+  tl::expected<Lease, NoReply> Acquire(std::string_view name,
+                                       const std::function<bool()>& is_client_gone);
   /// The same for what never loads a model: 503 when it is not loaded.
   tl::expected<Lease, HttpError> AcquireLoaded(std::string_view name);
 

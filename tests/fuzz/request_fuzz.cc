@@ -55,8 +55,9 @@ void TestBody(ApiKind kind, std::string_view body) {
   for (const ApiPrompt& prompt : request->prompts) {
     Require(std::holds_alternative<Conversation>(prompt) == (kind == ApiKind::kChat));
   }
-  Require(request->n >= 1 && request->n <= 128);
-  Require(request->generate.stop.size() <= 16);
+  if (request->unsupported) RequireMessage(*request->unsupported);
+  Require(request->response.n >= 1 && request->response.n <= 128);
+  Require(request->Generate({}).stop.size() <= 16);
 }
 
 }  // namespace

@@ -550,6 +550,94 @@ TEST(HttpServer, AnEchoScoresTheTokenThatEndsToo) {
   EXPECT_EQ(logprobs["tokens"].size(), n_prompt + 1);
 }
 
+/// Only what the last model said is written out.
+TEST(HttpServer, AFallbackLeavesNothingOfTheFirstTry) {
+  Serving serving{Serving::NoModels()};
+  ServedModel broken = ServedDemo("broken", {.n_threads = 1}, 0, &serving.metrics());
+  broken.load = []() -> Result<std::unique_ptr<InferenceThread>> {
+    return Fail(ErrorCode::kIo, "gone");
+  };
+  ServedModel full = ServedDemo("full", {.n_ctx = kLongContext, .max_running = 1, .n_threads = 1},
+                                0, &serving.metrics());
+  ServedModel good = ServedDemo("good", {.n_threads = 1}, 0, &serving.metrics());
+  serving.Offer({.load_wait = std::chrono::minutes(10)}, {full, broken, good});
+  Router router;
+  router.name = "auto";
+  router.default_model = "full";
+  router.fallback = {"broken", "good"};
+  RouteRule to_broken;
+  to_broken.name = "all-broken";
+  to_broken.model = "broken";
+  to_broken.min_prompt_bytes = 100;
+  router.rules = {to_broken};
+  serving.server().SetRouters(Routers::Create({router}, "auto").value());
+
+  // The first model's one place is taken, so that it says 429 with Retry-After.
+  std::string endless;
+  std::thread client =
+      PostBeside(serving, std::string(kEndless) + R"(, "model": "full"})", &endless);
+  while (serving.pool().status()[0].state != ModelState::kLoaded) std::this_thread::yield();
+  EXPECT_TRUE(Holds(serving.inference(), 1));
+  for (const char* stream : {"false", "true"}) {
+    const auto reply =
+        serving.Post("/v1/completions", std::string(kSum) + R"(, "stream": )" + stream + "}");
+    ASSERT_TRUE(reply);
+    EXPECT_EQ(reply->status, 200) << reply->body;
+    EXPECT_EQ(reply->get_header_value("X-Quern-Model"), "good");
+    EXPECT_EQ(reply->get_header_value("X-Quern-Route"), "auto/fallback");
+    for (const char* once : {"X-Quern-Model", "X-Quern-Route", "Content-Type", "X-Request-Id"}) {
+      EXPECT_EQ(reply->get_header_value_count(once), 1U) << once;
+    }
+    EXPECT_FALSE(reply->has_header("Retry-After"));
+    EXPECT_THAT(reply->body, ::testing::Not(HasSubstr("error")));
+  }
+  // A bad request is no reason to try another.
+  const auto bad = serving.Post("/v1/completions", R"({"prompt": [2147483647], "model": "auto"})");
+  EXPECT_EQ(bad->status, 400);
+  EXPECT_EQ(bad->get_header_value("X-Quern-Route"), "auto/default");
+  // Where all fail, the last one's failure is told.
+  router.fallback = {"full"};
+  serving.server().SetRouters(Routers::Create({router}, "auto").value());
+  const std::string long_prompt = R"({"prompt": ")" + std::string(200, 'a') + "\"}";
+  const auto failed = serving.Post("/v1/completions", long_prompt);
+  EXPECT_EQ(failed->status, 429);
+  EXPECT_EQ(failed->get_header_value("X-Quern-Model"), "full");
+  EXPECT_EQ(failed->get_header_value_count("Retry-After"), 1U);
+  serving.Stop(std::chrono::milliseconds(0));
+  client.join();
+}
+
+/// Routes go by images and tools, though no model can do either yet; and a body that makes no sense
+/// has no model loaded.
+TEST(HttpServer, ABodyIsReadBeforeItIsRouted) {
+  Serving serving{Serving::NoModels()};
+  serving.Offer({.load_wait = std::chrono::minutes(10)},
+                {ServedDemo("small", {.n_threads = 1}, 0, &serving.metrics()),
+                 ServedDemo("seer", {.n_threads = 1}, 0, &serving.metrics())});
+  Router router;
+  router.name = "auto";
+  router.default_model = "small";
+  RouteRule images;
+  images.name = "images";
+  images.model = "seer";
+  images.images = true;
+  router.rules = {images};
+  serving.server().SetRouters(Routers::Create({router}, "auto").value());
+  EXPECT_EQ(serving.Post("/v1/completions", R"({"prompt": "a", "temperature": "hot"})")->status,
+            400);
+  for (const ModelStatus& status : serving.pool().status()) {
+    EXPECT_EQ(status.state, ModelState::kUnloaded);
+  }
+  EXPECT_EQ(serving.Post("/v1/completions", R"({"prompt": "a", "model": "other"})")->status, 404);
+  const auto seen = serving.Post(
+      "/v1/chat/completions",
+      R"({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]})");
+  EXPECT_EQ(seen->status, 400);
+  EXPECT_EQ(seen->get_header_value("X-Quern-Model"), "seer");
+  EXPECT_EQ(seen->get_header_value("X-Quern-Route"), "auto/images");
+  EXPECT_THAT(seen->body, HasSubstr("only text is supported"));
+}
+
 /// While answers run, a long prompt is read in small pieces, and monitors are answered meanwhile.
 TEST(HttpServer, ShowsWhatRuns) {
   Serving serving({}, {.n_ctx = kLongContext, .max_running = 2, .n_threads = 1}, 1);

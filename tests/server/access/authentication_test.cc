@@ -2,10 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <httplib.h>
 
 #include <cctype>
 #include <string>
+#include <string_view>
 
 #include "server/access/request_signature.h"
 
@@ -20,55 +20,55 @@ constexpr sys_seconds kStart{seconds(1'764'000'000)};
 
 class AuthenticationTest : public ::testing::Test {
  protected:
-  static httplib::Request Post(const std::string& body) {
-    httplib::Request request;
+  static HttpRequest Post(std::string_view body) {
+    HttpRequest request;
     request.method = "POST";
     request.target = "/v1/completions?a=1";
     request.path = "/v1/completions";
     request.body = body;
     return request;
   }
-  static void Sign(httplib::Request& request, const std::string& name, const std::string& key,
+  static void Sign(HttpRequest& request, const std::string& name, const std::string& key,
                    const std::string& timestamp) {
     const Sha256Digest signature = Signature(SigningSecret(key), {.timestamp = timestamp,
                                                                   .method = request.method,
                                                                   .target = request.target,
                                                                   .body = request.body});
-    request.set_header(kSignatureKeyHeader, name);
-    request.set_header(kSignatureTimeHeader, timestamp);
-    request.set_header(kSignatureHeader, Hex(signature));
+    request.headers.Add(kSignatureKeyHeader, name);
+    request.headers.Add(kSignatureTimeHeader, timestamp);
+    request.headers.Add(kSignatureHeader, Hex(signature));
   }
   static std::string TimeText(sys_seconds time) {
     return std::to_string(time.time_since_epoch().count());
   }
-  httplib::Request Signed(const std::string& name, const std::string& key,
-                          const std::string& body = "{}") const {
-    httplib::Request request = Post(body);
+  HttpRequest Signed(const std::string& name, const std::string& key,
+                     std::string_view body = "{}") const {
+    HttpRequest request = Post(body);
     Sign(request, name, key, TimeText(now_));
     return request;
   }
-  static httplib::Request WithKey(const std::string& key) {
-    httplib::Request request = Post("{}");
-    request.set_header("Authorization", "Bearer " + key);
+  static HttpRequest WithKey(const std::string& key) {
+    HttpRequest request = Post("{}");
+    request.headers.Add("Authorization", "Bearer " + key);
     return request;
   }
 
   /// Why it is refused by its head alone, "" where it is not.
-  std::string HeadRefusal(const httplib::Request& request) const {
+  std::string HeadRefusal(const HttpRequest& request) const {
     const auto refusal = authentication_.RefusalOfHead(access_, request);
     if (!refusal) return "";
     EXPECT_EQ(refusal->status, 401);
     return refusal->message;
   }
   /// Why it is refused once its body is there, which its head did not tell.
-  std::string BodyRefusal(const httplib::Request& request) {
+  std::string BodyRefusal(const HttpRequest& request) {
     EXPECT_EQ(HeadRefusal(request), "");
     const auto caller = authentication_.Identify(access_, request);
     if (caller) return "";
     EXPECT_EQ(caller.error().status, 401);
     return caller.error().message;
   }
-  std::string NameOf(const httplib::Request& request) {
+  std::string NameOf(const HttpRequest& request) {
     EXPECT_EQ(HeadRefusal(request), "");
     const auto caller = authentication_.Identify(access_, request);
     if (!caller) return "refused: " + caller.error().message;
@@ -85,8 +85,8 @@ class AuthenticationTest : public ::testing::Test {
 TEST_F(AuthenticationTest, SignedRequestsAreTheirKeys) {
   EXPECT_EQ(NameOf(Signed("must", "m")), "must");
   EXPECT_EQ(NameOf(Signed("may", "y")), "may");
-  httplib::Request with_other_key = Signed("may", "y", "other");
-  with_other_key.set_header("Authorization", "Bearer s");
+  HttpRequest with_other_key = Signed("may", "y", "other");
+  with_other_key.headers.Add("Authorization", "Bearer s");
   EXPECT_EQ(NameOf(with_other_key), "may");
 }
 
@@ -105,7 +105,7 @@ TEST_F(AuthenticationTest, AWrongSignatureTellsNoMoreThanAnUnknownName) {
   EXPECT_THAT(unknown, HasSubstr("no valid signature"));
   EXPECT_EQ(HeadRefusal(Signed("sends", "s")), unknown);
   EXPECT_EQ(BodyRefusal(Signed("must", "y")), unknown);
-  httplib::Request request = Signed("must", "m");
+  HttpRequest request = Signed("must", "m");
   request.body = "{ }";
   EXPECT_EQ(BodyRefusal(request), unknown);
   request = Signed("must", "m");
@@ -115,33 +115,33 @@ TEST_F(AuthenticationTest, AWrongSignatureTellsNoMoreThanAnUnknownName) {
   request.method = "PUT";
   EXPECT_EQ(BodyRefusal(request), unknown);
   request = Signed("must", "m");
-  request.headers.erase(kSignatureTimeHeader);
-  request.set_header(kSignatureTimeHeader, TimeText(now_ + seconds(1)));
+  request.headers.Erase(kSignatureTimeHeader);
+  request.headers.Add(kSignatureTimeHeader, TimeText(now_ + seconds(1)));
   EXPECT_EQ(BodyRefusal(request), unknown);
   // The name stands for the key, and is not signed.
   request = Signed("must", "m");
-  request.headers.erase(kSignatureKeyHeader);
-  request.set_header(kSignatureKeyHeader, "may");
+  request.headers.Erase(kSignatureKeyHeader);
+  request.headers.Add(kSignatureKeyHeader, "may");
   EXPECT_EQ(BodyRefusal(request), unknown);
 }
 
 TEST_F(AuthenticationTest, EachHeaderIsNeededOnceAndInItsForm) {
   for (const char* header : {kSignatureKeyHeader, kSignatureTimeHeader, kSignatureHeader}) {
-    httplib::Request request = Signed("must", "m");
-    request.set_header(header, request.get_header_value(header));
+    HttpRequest request = Signed("must", "m");
+    request.headers.Add(header, request.headers.Get(header));
     EXPECT_THAT(HeadRefusal(request), HasSubstr(std::string(header) + " 2 times"));
-    request.headers.erase(header);
+    request.headers.Erase(header);
     EXPECT_THAT(HeadRefusal(request), HasSubstr(std::string(header) + " 0 times"));
-    request.set_header(header, "x\n");
+    request.headers.Add(header, "x\n");
     EXPECT_NE(HeadRefusal(request), "") << header;
   }
-  httplib::Request request = Post("{}");
+  HttpRequest request = Post("{}");
   Sign(request, "must", "m", "yesterday");
   EXPECT_THAT(HeadRefusal(request),
               HasSubstr("X-Quern-Timestamp is 'yesterday', expected seconds"));
   request = Signed("must", "m");
-  request.headers.erase(kSignatureHeader);
-  request.set_header(kSignatureHeader, std::string(64, 'g'));
+  request.headers.Erase(kSignatureHeader);
+  request.headers.Add(kSignatureHeader, std::string(64, 'g'));
   EXPECT_THAT(HeadRefusal(request),
               HasSubstr("X-Quern-Signature is no signature, expected 64 hex digits"));
 }
@@ -149,7 +149,7 @@ TEST_F(AuthenticationTest, EachHeaderIsNeededOnceAndInItsForm) {
 TEST_F(AuthenticationTest, TheWindowHasTwoEdges) {
   now_ += seconds(1000);
   const auto refusal = [this](int offset) {
-    httplib::Request request = Post("{}");
+    HttpRequest request = Post("{}");
     Sign(request, "must", "m", TimeText(now_ + seconds(offset)));
     return HeadRefusal(request);
   };
@@ -160,21 +160,21 @@ TEST_F(AuthenticationTest, TheWindowHasTwoEdges) {
 }
 
 TEST_F(AuthenticationTest, ARequestIsTakenOnceForAsLongAsItsTimeIs) {
-  const httplib::Request request = Signed("must", "m");
+  const HttpRequest request = Signed("must", "m");
   EXPECT_EQ(NameOf(request), "must");
   EXPECT_THAT(BodyRefusal(request), HasSubstr("was used before"));
-  httplib::Request upper = Post("{}");
+  HttpRequest upper = Post("{}");
   Sign(upper, "must", "m", TimeText(now_));
-  std::string signature = upper.get_header_value(kSignatureHeader);
+  std::string signature = upper.headers.Get(kSignatureHeader);
   for (char& c : signature) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-  upper.headers.erase(kSignatureHeader);
-  upper.set_header(kSignatureHeader, signature);
+  upper.headers.Erase(kSignatureHeader);
+  upper.headers.Add(kSignatureHeader, signature);
   EXPECT_THAT(BodyRefusal(upper), HasSubstr("was used before"));
   now_ += seconds(300);
   EXPECT_THAT(BodyRefusal(request), HasSubstr("was used before"));
   now_ += seconds(1);
   EXPECT_THAT(HeadRefusal(request), HasSubstr("301 s before the server's time"));
-  httplib::Request again = Post("{}");
+  HttpRequest again = Post("{}");
   Sign(again, "must", "m", TimeText(now_) + ".5");
   EXPECT_EQ(NameOf(again), "must");
   again = Post("{}");
@@ -183,14 +183,14 @@ TEST_F(AuthenticationTest, ARequestIsTakenOnceForAsLongAsItsTimeIs) {
 }
 
 TEST_F(AuthenticationTest, AForgedRequestUsesUpNoSignature) {
-  httplib::Request forged = Signed("must", "m");
+  HttpRequest forged = Signed("must", "m");
   forged.body = "{ }";
   EXPECT_NE(BodyRefusal(forged), "");
   EXPECT_EQ(NameOf(Signed("must", "m")), "must");
 }
 
 TEST_F(AuthenticationTest, OpenPathsAndServersWithoutKeysTakeAnySignature) {
-  httplib::Request request = Signed("nobody", "x");
+  HttpRequest request = Signed("nobody", "x");
   request.method = "GET";
   request.path = "/health";
   EXPECT_EQ(NameOf(request), "nobody");

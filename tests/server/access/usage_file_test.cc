@@ -66,8 +66,8 @@ TEST_F(UsageFileTest, IsWrittenAtTheEnd) {
   Quotas quotas(std::nullopt);
   std::unique_ptr<UsageFile> file = UsageFile::Open(path_, &quotas, /*log=*/nullptr).value();
   EXPECT_THAT(ReadUsageFile(path_).value(), IsEmpty());
-  quotas.Admit("alice", {}).ticket->Spend(7);
-  quotas.Admit("bob", {}).ticket->Spend(5);
+  quotas.Charge("alice", {}).ticket->Spend(7);
+  quotas.Charge("bob", {}).ticket->Spend(5);
   const std::vector<DayTokens> expected = quotas.TokensOfDay();
   file.reset();
   const std::vector<DayTokens> counted = ReadUsageFile(path_).value();
@@ -82,7 +82,7 @@ TEST_F(UsageFileTest, IsWrittenAtTheEnd) {
 TEST_F(UsageFileTest, KnowsKeysAlone) {
   Quotas quotas(std::nullopt);
   std::unique_ptr<UsageFile> file = UsageFile::Open(path_, &quotas, /*log=*/nullptr).value();
-  quotas.Admit("::1", {}).ticket->Spend(7);
+  quotas.Charge("::1", {}).ticket->Spend(7);
   file.reset();
   EXPECT_THAT(ReadUsageFile(path_).value(), IsEmpty());
 }
@@ -103,7 +103,7 @@ TEST_F(UsageFileTest, WhatCannotBeWrittenLaterIsLogged) {
     std::unique_ptr<UsageFile> file =
         UsageFile::Open(dir_.File("gone/usage"), &quotas, log.get()).value();
     std::filesystem::remove_all(dir_.File("gone"));
-    quotas.Admit("alice", {}).ticket->Spend(7);
+    quotas.Charge("alice", {}).ticket->Spend(7);
     file.reset();
   }
   EXPECT_THAT(ReadFile(log_path), HasSubstr("usage not written"));

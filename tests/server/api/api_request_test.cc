@@ -18,7 +18,8 @@ std::string ErrorOf(ApiKind kind, std::string_view body) {
   const Result<nlohmann::json> object = ParseJsonObject(body);
   if (!object) return object.error().message;
   const Result<ApiRequest> request = ParseApiRequest(kind, *object);
-  return request ? "no error" : request.error().message;
+  if (!request) return request.error().message;
+  return request->unsupported ? request->unsupported->message : "no error";
 }
 std::string ChatError(std::string_view body) { return ErrorOf(ApiKind::kChat, body); }
 std::string CompletionError(std::string_view body) { return ErrorOf(ApiKind::kCompletion, body); }
@@ -28,6 +29,11 @@ ApiRequest Parsed(ApiKind kind, std::string_view body) {
   const Result<ApiRequest> request = ParseApiRequest(kind, nlohmann::json::parse(body));
   if (!request) throw std::runtime_error(request.error().message);
   return *request;
+}
+
+/// For the engine, where the model has no defaults of its own.
+GenerateRequest Generated(ApiKind kind, std::string_view body) {
+  return Parsed(kind, body).Generate({});
 }
 
 TEST(ApiRequest, ReadsAChatRequest) {
@@ -46,8 +52,9 @@ TEST(ApiRequest, ReadsAChatRequest) {
   ASSERT_EQ(messages.size(), 2U);
   EXPECT_EQ(messages[0].role, "system");
   EXPECT_EQ(messages[1].content, "ab");
-  EXPECT_EQ(request.n, 3U);
-  const GenerateRequest& generate = request.generate;
+  EXPECT_EQ(request.model, "any");
+  EXPECT_EQ(request.response.n, 3U);
+  const GenerateRequest generate = request.Generate({});
   EXPECT_EQ(generate.max_tokens, 7U);
   EXPECT_THAT(generate.stop, ElementsAre("x", "y"));
   EXPECT_EQ(generate.sampling.temperature, 0.0F);
@@ -59,8 +66,9 @@ TEST(ApiRequest, ReadsAChatRequest) {
   EXPECT_EQ(generate.sampling.frequency_penalty, -0.5F);
   EXPECT_EQ(generate.sampling.n_logprobs, 4);
   EXPECT_THAT(generate.sampling.logit_bias, ElementsAre(Pair(5, -100.0F), Pair(6, 1.5F)));
-  EXPECT_TRUE(request.stream);
-  EXPECT_TRUE(request.include_usage);
+  EXPECT_TRUE(request.response.stream);
+  EXPECT_TRUE(request.response.include_usage);
+  EXPECT_FALSE(request.has_tools || request.has_images || request.unsupported);
 }
 
 std::string TextOf(const ApiPrompt& prompt) {
@@ -87,17 +95,17 @@ TEST(ApiRequest, ReadsPromptsOfTextAndTokens) {
 TEST(ApiRequest, DefaultsAreThoseOfEachApi) {
   const ApiRequest completion =
       Parsed(ApiKind::kCompletion, R"({"prompt": "hi", "temperature": null, "seed": -1})");
-  EXPECT_EQ(completion.generate.max_tokens, 16U);
-  EXPECT_EQ(completion.generate.sampling.temperature, 1.0F);
-  EXPECT_EQ(completion.generate.sampling.n_logprobs, -1);
-  EXPECT_FALSE(completion.stream);
-  EXPECT_EQ(completion.n, 1U);
-  const ApiRequest chat =
-      Parsed(ApiKind::kChat, R"({"messages": [{"role": "user", "content": "hi"}]})");
-  EXPECT_EQ(chat.generate.max_tokens, std::nullopt);
-  const ApiRequest native = Parsed(ApiKind::kNative, R"({"prompt": "hi"})");
-  EXPECT_EQ(native.generate.max_tokens, std::nullopt);
-  EXPECT_EQ(native.generate.sampling.temperature, SamplingParams().temperature);
+  EXPECT_EQ(completion.Generate({}).max_tokens, 16U);
+  EXPECT_EQ(completion.Generate({}).sampling.temperature, 1.0F);
+  EXPECT_EQ(completion.Generate({}).sampling.n_logprobs, -1);
+  EXPECT_FALSE(completion.response.stream);
+  EXPECT_EQ(completion.response.n, 1U);
+  const GenerateRequest chat =
+      Generated(ApiKind::kChat, R"({"messages": [{"role": "user", "content": "hi"}]})");
+  EXPECT_EQ(chat.max_tokens, std::nullopt);
+  const GenerateRequest native = Generated(ApiKind::kNative, R"({"prompt": "hi"})");
+  EXPECT_EQ(native.max_tokens, std::nullopt);
+  EXPECT_EQ(native.sampling.temperature, SamplingParams().temperature);
 }
 
 TEST(ApiRequest, TheServersDefaultsStandInForFields) {
@@ -107,24 +115,25 @@ TEST(ApiRequest, TheServersDefaultsStandInForFields) {
   defaults.openai.logit_bias = {{3, 1.0F}};
   defaults.max_tokens = 9;
   defaults.seed = 11;
-  const auto native = ParseApiRequest(ApiKind::kNative, {{"prompt", "a"}}, defaults);
-  ASSERT_TRUE(native);
-  EXPECT_EQ(native->generate.sampling.temperature, 0.25F);
-  EXPECT_EQ(native->generate.sampling.seed, 11U);
-  const auto silent = ParseApiRequest(ApiKind::kCompletion, {{"prompt", "a"}}, defaults);
-  ASSERT_TRUE(silent);
-  EXPECT_EQ(silent->generate.sampling.temperature, 0.5F);
-  EXPECT_EQ(silent->generate.max_tokens, 9U);
-  const auto other = ParseApiRequest(
-      ApiKind::kCompletion,
-      nlohmann::json::parse(R"({"prompt": "a", "temperature": 2, "max_tokens": 4, "seed": 5,)"
-                            R"("logit_bias": {"4": 2}})"),
-      defaults);
-  ASSERT_TRUE(other);
-  EXPECT_EQ(other->generate.sampling.temperature, 2.0F);
-  EXPECT_EQ(other->generate.max_tokens, 4U);
-  EXPECT_EQ(other->generate.sampling.seed, 5U);
-  EXPECT_THAT(other->generate.sampling.logit_bias, ElementsAre(Pair(3, 1.0F), Pair(4, 2.0F)));
+  const auto generated = [&](ApiKind kind, const char* body) {
+    return Parsed(kind, body).Generate(defaults);
+  };
+  const GenerateRequest native = generated(ApiKind::kNative, R"({"prompt": "a"})");
+  EXPECT_EQ(native.sampling.temperature, 0.25F);
+  EXPECT_EQ(native.sampling.seed, 11U);
+  const GenerateRequest silent = generated(ApiKind::kCompletion, R"({"prompt": "a"})");
+  EXPECT_EQ(silent.sampling.temperature, 0.5F);
+  EXPECT_EQ(silent.max_tokens, 9U);
+  const GenerateRequest other = generated(
+      ApiKind::kCompletion, R"({"prompt": "a", "temperature": 2, "max_tokens": 4, "seed": 5,)"
+                            R"("logit_bias": {"4": 2}})");
+  EXPECT_EQ(other.sampling.temperature, 2.0F);
+  EXPECT_EQ(other.max_tokens, 4U);
+  EXPECT_EQ(other.sampling.seed, 5U);
+  EXPECT_THAT(other.sampling.logit_bias, ElementsAre(Pair(3, 1.0F), Pair(4, 2.0F)));
+  const GenerateRequest endless =
+      generated(ApiKind::kCompletion, R"({"prompt": "a", "max_tokens": -1})");
+  EXPECT_EQ(endless.max_tokens, std::nullopt) << "it asks for no limit";
 }
 
 TEST(ApiRequest, ReadsLlamaCppsFields) {
@@ -133,20 +142,21 @@ TEST(ApiRequest, ReadsLlamaCppsFields) {
              R"({"prompt": "a", "n_predict": 5, "n_keep": -1, "n_probs": 2, "return_tokens": true,
           "cache_prompt": false, "id_slot": -1, "mirostat": 0, "dry_multiplier": 0.0, "lora": [],
           "timings_per_token": true, "logit_bias": [[5, 1.5], [6, false]], "grammar": ""})");
-  EXPECT_EQ(request.generate.max_tokens, 5U);
-  EXPECT_EQ(request.n_keep, -1);
-  EXPECT_EQ(request.generate.sampling.n_logprobs, 2);
-  EXPECT_TRUE(request.return_tokens);
-  EXPECT_TRUE(request.timings_per_token);
-  EXPECT_THAT(request.generate.sampling.logit_bias,
+  const GenerateRequest generate = request.Generate({});
+  EXPECT_EQ(generate.max_tokens, 5U);
+  EXPECT_EQ(request.response.n_keep, -1);
+  EXPECT_EQ(generate.sampling.n_logprobs, 2);
+  EXPECT_TRUE(request.response.return_tokens);
+  EXPECT_TRUE(request.response.timings_per_token);
+  EXPECT_THAT(generate.sampling.logit_bias,
               ElementsAre(Pair(5, 1.5F), Pair(6, -std::numeric_limits<float>::infinity())));
-  EXPECT_EQ(Parsed(ApiKind::kNative, R"({"prompt": "a", "n_predict": -1})").generate.max_tokens,
+  EXPECT_EQ(Generated(ApiKind::kNative, R"({"prompt": "a", "n_predict": -1})").max_tokens,
             std::nullopt);
 }
 
 TEST(ApiRequest, AnEchoWithLogprobsWantsThePromptsToo) {
   const auto wants = [](const char* body) {
-    return Parsed(ApiKind::kCompletion, body).generate.prompt_logprobs;
+    return Generated(ApiKind::kCompletion, body).prompt_logprobs;
   };
   EXPECT_TRUE(wants(R"({"prompt": "a", "echo": true, "logprobs": 0, "max_tokens": 0})"));
   EXPECT_FALSE(wants(R"({"prompt": "a", "echo": true})"));
@@ -216,6 +226,20 @@ TEST(ApiRequest, RefusesWhatItCannotHonour) {
             "'messages[0].tool_calls' is not supported");
   EXPECT_EQ(ChatError(messages + R"("top_logprobs": 2})"),
             "'top_logprobs' is 2, expected nothing, unless 'logprobs' is true");
+}
+
+/// Routes may go by what no model can do yet: such a request is refused after it.
+TEST(ApiRequest, WhatItCannotHonourIsReadAllTheSame) {
+  const ApiRequest request = Parsed(ApiKind::kChat, R"({"tools": [{"type": "function"}],
+      "messages": [{"role": "user", "content": [{"type": "image_url"},
+                                                {"type": "text", "text": "what is it?"}]}]})");
+  EXPECT_TRUE(request.has_tools);
+  EXPECT_TRUE(request.has_images);
+  EXPECT_EQ(std::get<Conversation>(request.prompts.at(0)).at(0).content, "what is it?");
+  ASSERT_TRUE(request.unsupported);
+  EXPECT_EQ(request.unsupported->message, "'tools' is not supported");
+  // What makes no sense is an error of the body, whatever else it asks for.
+  EXPECT_THAT(ChatError(R"({"tools": [{}], "messages": []})"), HasSubstr("'messages' is []"));
 }
 
 TEST(ApiRequest, InvalidUtf8InABodyIsAnError) {

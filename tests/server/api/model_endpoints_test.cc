@@ -30,29 +30,47 @@ std::string ErrorOf(const Result<Json>& result) {
 }
 
 TEST_F(ModelEndpointsTest, TokenizesAndBack) {
-  const Json tokens =
-      (*Tokenize(*model_, nlohmann::json::parse(R"({"content": "hé bread"})")))["tokens"];
+  const auto tokenized = [](const char* body) {
+    return ParseTokenizeRequest(nlohmann::json::parse(body))
+        .and_then([](const TokenizeRequest& request) { return Tokenize(*model_, request); });
+  };
+  const auto detokenized = [](const nlohmann::json& body) {
+    return ParseDetokenizeRequest(body).and_then(
+        [](const ModelRequest& request) { return Detokenize(*model_, request); });
+  };
+  const Json tokens = (*tokenized(R"({"content": "hé bread"})"))["tokens"];
   ASSERT_GT(tokens.size(), 1U);
-  EXPECT_EQ((*Detokenize(*model_, Json{{"tokens", tokens}}))["content"], "hé bread");
-  const Json special =
-      *Tokenize(*model_, nlohmann::json::parse(R"({"content": "hé bread", "add_special": true})"));
+  EXPECT_EQ((*detokenized({{"tokens", tokens}}))["content"], "hé bread");
+  EXPECT_EQ((*detokenized({{"tokens", nlohmann::json::array()}}))["content"], "");
+  const Json special = *tokenized(R"({"content": "hé bread", "add_special": true})");
   EXPECT_EQ(special["tokens"].size(), tokens.size() + 1);
-  const Json pieces =
-      *Tokenize(*model_, nlohmann::json::parse(R"({"content": "hé bread", "with_pieces": true})"));
+  const Json pieces = *tokenized(R"({"content": "hé bread", "with_pieces": true})");
   EXPECT_EQ(pieces["tokens"][0]["id"], tokens[0]);
   EXPECT_TRUE(pieces["tokens"][0]["piece"].is_string());
 
-  EXPECT_EQ(ErrorOf(Tokenize(*model_, Json::object())), "'content' is null, expected a text");
-  EXPECT_THAT(ErrorOf(Detokenize(*model_, nlohmann::json::parse(R"({"tokens": [99999999]})"))),
+  EXPECT_EQ(ErrorOf(tokenized("{}")), "'content' is null, expected a text");
+  EXPECT_EQ(ErrorOf(detokenized({{"tokens", "a"}})),
+            "'tokens' is \"a\", expected a list of token ids");
+  EXPECT_THAT(ErrorOf(detokenized({{"tokens", {99999999}}})),
               HasSubstr("'tokens' is [99999999], expected a list of token ids from 0 to "));
 }
 
 TEST_F(ModelEndpointsTest, AppliesTheTemplate) {
-  const Result<Json> prompt = ApplyTemplate(
-      *model_, nlohmann::json::parse(R"({"messages": [{"role": "user", "content": "xyz"}]})"));
+  const auto applied = [](const char* body) {
+    return ParseTemplateRequest(nlohmann::json::parse(body))
+        .and_then([](const ModelRequest& request) { return ApplyTemplate(*model_, request); });
+  };
+  const Result<Json> prompt = applied(R"({"messages": [{"role": "user", "content": "xyz"}]})");
   ASSERT_TRUE(prompt);
   EXPECT_THAT((*prompt)["prompt"].get<std::string>(), HasSubstr("xyz"));
-  EXPECT_THAT(ErrorOf(ApplyTemplate(*model_, Json::object())), HasSubstr("'messages' is null"));
+  EXPECT_THAT(ErrorOf(applied("{}")), HasSubstr("'messages' is null"));
+}
+
+TEST_F(ModelEndpointsTest, RoutingReadsWhatTheyRead) {
+  const TokenizeRequest request =
+      ParseTokenizeRequest({{"model", "m"}, {"content", "a text"}}).value();
+  EXPECT_EQ(request.model, "m");
+  EXPECT_EQ(RouteQuestion::Of(request, "").text, "a text\n");
 }
 
 TEST_F(ModelEndpointsTest, TellsOfTheModel) {
@@ -102,32 +120,6 @@ TEST_F(ModelEndpointsTest, EncodesMixedPrompts) {
   for (const Token token : tokenizer.Encode(" b", {.add_special = false}))
     expected.push_back(token);
   EXPECT_EQ(*Encode(*model_, MixedPrompt{std::vector<Token>{5}, " b"}), expected);
-}
-
-TEST_F(ModelEndpointsTest, Embeddings) {
-  const Result<EmbeddingRequest> request = ParseEmbeddingRequest(
-      nlohmann::json::parse(R"({"input": ["a", "b"], "encoding_format": "base64"})"));
-  ASSERT_TRUE(request);
-  EXPECT_EQ(request->inputs.size(), 2U);
-  std::vector<Answer> answers(2);
-  answers[0].embedding = {1.0F};
-  answers[0].stats.prompt_tokens = 3;
-  answers[1].embedding = {-2.0F};
-  const Json json = EmbeddingsJson(info_, *request, answers);
-  EXPECT_EQ(json["data"][0]["embedding"], "AACAPw==");
-  EXPECT_EQ(json["data"][1]["embedding"], "AAAAwA==");
-  EXPECT_EQ(json["usage"]["total_tokens"], 3);
-  EXPECT_EQ(EmbeddingsJson(info_, {}, answers)["data"][1]["embedding"].dump(), "[-2.0]");
-
-  const auto error = [](const char* body) {
-    const Result<EmbeddingRequest> parsed = ParseEmbeddingRequest(nlohmann::json::parse(body));
-    return parsed ? "no error" : parsed.error().message;
-  };
-  EXPECT_EQ(error("{}"), "'input' is null, expected a text or a list of token ids");
-  EXPECT_EQ(error(R"({"input": ""})"), R"('input' is "", expected a text that is not empty)");
-  EXPECT_EQ(error(R"({"input": "a", "dimensions": 3})"), "'dimensions' is not supported");
-  EXPECT_EQ(error(R"({"input": "a", "encoding_format": "hex"})"),
-            R"('encoding_format' is "hex", expected "float" or "base64")");
 }
 
 }  // namespace

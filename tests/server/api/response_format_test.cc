@@ -25,7 +25,7 @@ class ResponseFormatTest : public ::testing::Test {
     context.fingerprint = "quern-1";
     context.id = "id-1";
     context.created = 5;
-    context.request.n = n;
+    context.options.n = n;
     context.prompts = {tokenizer_->Encode("ab")};
     return context;
   }
@@ -77,7 +77,7 @@ TEST_F(ResponseFormatTest, AWholeChat) {
 
 TEST_F(ResponseFormatTest, AChatInParts) {
   ResponseContext context = Context();
-  context.request.include_usage = true;
+  context.options.include_usage = true;
   const auto format = NewChatFormat(std::move(context));
   Answer part;
   EXPECT_EQ(Events(format->Part(0, part)).at(0)["choices"][0].dump(),
@@ -102,7 +102,7 @@ TEST_F(ResponseFormatTest, AChatInParts) {
 
 TEST_F(ResponseFormatTest, LogprobsOfAChat) {
   ResponseContext context = Context();
-  context.request.generate.sampling.n_logprobs = 2;
+  context.generate.sampling.n_logprobs = 2;
   const std::vector<Answer> answers = {WholeAnswer()};
   const Json logprobs =
       NewChatFormat(std::move(context))->Whole(answers)["choices"][0]["logprobs"]["content"];
@@ -119,8 +119,8 @@ TEST_F(ResponseFormatTest, LogprobsOfAChat) {
 
 TEST_F(ResponseFormatTest, LogprobsOfACompletionWithItsPrompt) {
   ResponseContext context = Context();
-  context.request.echo = true;
-  context.request.generate.sampling.n_logprobs = 1;
+  context.options.echo = true;
+  context.generate.sampling.n_logprobs = 1;
   Answer answer = WholeAnswer();
   const std::vector<Token> prompt = context.prompts[0];
   for (size_t i = 1; i < prompt.size(); ++i) answer.prompt_tokens.push_back({prompt[i], -1, {}});
@@ -161,8 +161,8 @@ TEST_F(ResponseFormatTest, ManyAnswersCountTheirPromptOnce) {
 
 TEST_F(ResponseFormatTest, LlamaCppsOwn) {
   ResponseContext context = Context();
-  context.request.return_tokens = true;
-  context.request.generate.sampling.n_logprobs = 1;
+  context.options.return_tokens = true;
+  context.generate.sampling.n_logprobs = 1;
   const std::vector<Answer> answers = {WholeAnswer()};
   const Json whole = NewNativeFormat(std::move(context))->Whole(answers);
   EXPECT_EQ(whole["content"], "hi");

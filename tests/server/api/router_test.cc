@@ -5,6 +5,8 @@
 
 #include <string>
 
+#include "server/api/api_request.h"
+
 namespace quern {
 namespace {
 
@@ -30,8 +32,14 @@ RouteRule RuleTo(const std::string& model) {
   return rule;
 }
 
+ModelRequest RequestFor(const std::string& model, const json& body) {
+  ModelRequest request = ParseChatRequest(body).value();
+  request.model = model;
+  return request;
+}
+
 Route Decide(const Router& router, const json& body, std::string_view key = "") {
-  return Routers::Create({router}, "").value().Decide("auto", body, key);
+  return Routers::Create({router}, "").value().Decide(RequestFor("auto", body), key);
 }
 
 TEST(Router, WithoutARuleItIsTheDefault) {
@@ -77,29 +85,13 @@ TEST(Router, EveryConditionMustHold) {
   EXPECT_EQ(Decide(router, other, "bob").rule, "to-big");
 }
 
-TEST(Router, ReadsTextsWhereverTheyStand) {
-  const auto text_of = [](const char* body) {
-    return RouteQuestion::Of(json::parse(body), "").text;
-  };
-  EXPECT_EQ(text_of(R"({"prompt": ["a", "b"]})"), "a\nb\n");
-  EXPECT_EQ(text_of(R"({"input": "a"})"), "a\n");
-  EXPECT_EQ(text_of(R"({"content": "a"})"), "a\n");
-  EXPECT_EQ(text_of(R"({"messages": [{"content": "a"}, {"content": [{"text": "b"}]}]})"), "a\nb\n");
-  // What is malformed is refused by the endpoint.
-  for (const char* body : {R"({"messages": 5})", R"({"messages": [null, 1, [], {"content": 5}]})",
-                           R"({"prompt": [1, 2]})", "{}", R"({"tools": "x"})"}) {
-    EXPECT_EQ(text_of(body), "") << body;
-    EXPECT_FALSE(RouteQuestion::Of(json::parse(body), "").tools) << body;
-  }
-}
-
 TEST(Router, OtherNamesAreModels) {
   const Routers routers = Routers::Create({Auto()}, "auto").value();
-  const Route named = routers.Decide("big", Chat("a"), "");
+  const Route named = routers.Decide(RequestFor("big", Chat("a")), "");
   EXPECT_EQ(named.router, "");
   EXPECT_THAT(named.models, ElementsAre("big"));
-  EXPECT_EQ(routers.Decide("", Chat("a"), "").router, "auto");
-  EXPECT_THAT(Routers().Decide("", nullptr, "").models, ElementsAre(""));
+  EXPECT_EQ(routers.Decide(RequestFor("", Chat("a")), "").router, "auto");
+  EXPECT_THAT(Routers().Decide(ModelRequest(), "").models, ElementsAre(""));
 }
 
 TEST(Router, ANameIsTakenOnce) {

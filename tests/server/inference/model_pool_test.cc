@@ -20,6 +20,10 @@ using ::testing::HasSubstr;
 constexpr milliseconds kLong{30'000};
 const auto kStays = [] { return false; };
 
+HttpError ErrorOf(const tl::expected<ModelLease, NoReply>& lease) {
+  return std::get<HttpError>(lease.error());
+}
+
 class ModelPoolTest : public ::testing::Test {
  protected:
   /// A model of ten bytes.
@@ -62,8 +66,8 @@ TEST_F(ModelPoolTest, LoadsWhatIsAskedFor) {
 
   const auto unknown = pool_.Acquire("c", kStays);
   ASSERT_FALSE(unknown);
-  EXPECT_EQ(unknown.error().status, 404);
-  EXPECT_THAT(unknown.error().message, HasSubstr("'c'"));
+  EXPECT_EQ(ErrorOf(unknown).status, 404);
+  EXPECT_THAT(ErrorOf(unknown).message, HasSubstr("'c'"));
 }
 
 TEST_F(ModelPoolTest, ASingleModelAnswersToEveryName) {
@@ -128,8 +132,8 @@ TEST_F(ModelPoolTest, WhatStaysLoadedIsNotUnloaded) {
   EXPECT_TRUE(pool_.Acquire("b", kStays));
   const auto never = pool_.Acquire("c", kStays);
   ASSERT_FALSE(never);
-  EXPECT_EQ(never.error().status, 500);
-  EXPECT_EQ(never.error().message, "the model c could not be loaded");
+  EXPECT_EQ(ErrorOf(never).status, 500);
+  EXPECT_EQ(ErrorOf(never).message, "the model c could not be loaded");
   EXPECT_TRUE(IsLoaded("a") && IsLoaded("b"));
 
   const Status status = pool_.Configure({.memory_bytes = 5}, {stays});
@@ -148,7 +152,7 @@ TEST_F(ModelPoolTest, AFailureIsToldAndTriedAgain) {
   ASSERT_TRUE(pool_.Configure({.load_wait = kLong}, {demo}));
   const auto failed = pool_.Acquire("a", kStays);
   ASSERT_FALSE(failed);
-  EXPECT_EQ(failed.error().message, "the model a could not be loaded");  // paths are for the log
+  EXPECT_EQ(ErrorOf(failed).message, "the model a could not be loaded");  // paths are for the log
   EXPECT_EQ(StatusOf("a").state, ModelState::kFailed);
   EXPECT_EQ(StatusOf("a").n_failures, 1U);
   fails = false;
@@ -178,11 +182,13 @@ TEST_F(ModelPoolTest, WhoWaitsTooLongIsToldToComeBack) {
   ASSERT_TRUE(pool_.Configure({.load_wait = milliseconds(1)}, {demo}));
   const auto late = pool_.Acquire("a", kStays);
   ASSERT_FALSE(late);
-  EXPECT_EQ(late.error().status, 503);
-  EXPECT_EQ(late.error().message, "the model a is being loaded");
-  EXPECT_GT(late.error().retry_after, 1);
+  EXPECT_EQ(ErrorOf(late).status, 503);
+  EXPECT_EQ(ErrorOf(late).message, "the model a is being loaded");
+  EXPECT_GT(ErrorOf(late).retry_after, 1);
   ASSERT_TRUE(pool_.Configure({.load_wait = kLong}, {demo}));
-  EXPECT_EQ(pool_.Acquire("a", [] { return true; }).error().status, 0);
+  const auto left = pool_.Acquire("a", [] { return true; });
+  ASSERT_FALSE(left);
+  EXPECT_TRUE(std::holds_alternative<ClientGone>(left.error()));
   go_on.set_value();
   EXPECT_TRUE(pool_.Acquire("a", kStays));
 }
@@ -196,7 +202,7 @@ TEST_F(ModelPoolTest, AnotherConfigurationKeepsWhatIsTheSame) {
   ASSERT_TRUE(pool_.Configure({.load_wait = kLong}, {Demo("a", "2"), same}));
   EXPECT_EQ(StatusOf("b").n_loads, 1U);
   EXPECT_TRUE(pool_.AcquireLoaded("new"));
-  EXPECT_EQ(pool_.Acquire("c", kStays).error().status, 404);
+  EXPECT_EQ(ErrorOf(pool_.Acquire("c", kStays)).status, 404);
   // The old one answers on beside the new one.
   EXPECT_FALSE(IsLoaded("a"));
   GenerateRequest request;
@@ -277,7 +283,7 @@ TEST_F(ModelPoolTest, AfterCloseNothingIsLoaded) {
   EXPECT_TRUE(pool_.Acquire("a", kStays));
   pool_.Close(std::chrono::steady_clock::now());
   EXPECT_TRUE(pool_.closed());
-  EXPECT_EQ(pool_.Acquire("b", kStays).error().message, "the server is shutting down");
+  EXPECT_EQ(ErrorOf(pool_.Acquire("b", kStays)).message, "the server is shutting down");
   EXPECT_EQ(pool_.Load("b")->status, 503);
 }
 
