@@ -118,61 +118,73 @@ OrNoReply<Encoded> EncodePrompts(const ApiRequest& request, const ModelLease& le
   return encoded;
 }
 
-OrNoReply<std::unique_ptr<Generation>> Submit(std::vector<GenerateRequest> requests,
-                                              const ModelLease& lease, const AnsweringCall& call) {
+/// Queues requests, and waits until one of them has left the queue.
+template <typename Group, typename Request>
+OrNoReply<std::unique_ptr<Group>> StartGroup(std::vector<Request> requests, const ModelLease& lease,
+                                             const AnsweringCall& call) {
   call.exchange->NoteSubmit();
-  Result<std::unique_ptr<Generation>> generation =
-      Generation::Start(&lease.inference(), std::move(requests));
-  if (!generation) return Refuse(generation.error());
-  return *std::move(generation);
-}
-
-/// Waits until a request has left the queue.
-OrNoReply<std::unique_ptr<Generation>> AwaitStart(std::unique_ptr<Generation> generation,
-                                                  const ModelLease& lease,
-                                                  const AnsweringCall& call) {
+  Result<std::unique_ptr<Group>> group = Group::Submit(&lease.inference(), std::move(requests));
+  if (!group) return Refuse(group.error());
   const std::chrono::milliseconds timeout = call.options.queue_timeout;
-  switch (generation->AwaitBegin(timeout, call.is_client_gone)) {
-    case Generation::Begin::kStarted:
+  switch ((*group)->AwaitStart(timeout, call.is_client_gone)) {
+    case GroupStart::kStarted:
       break;
-    case Generation::Begin::kTimedOut:
+    case GroupStart::kTimedOut:
       return Refuse(HttpError{
           503, fmt::format("the request waited {} s in the queue", timeout.count() / 1e3)});
-    case Generation::Begin::kCutOff:
+    case GroupStart::kCutOff:
       call.exchange->NoteCutOff();
       return Refuse(CutOffError(lease.inference()));
-    case Generation::Begin::kClientGone:
+    case GroupStart::kClientGone:
       return tl::unexpected<NoReply>(ClientGone());
   }
-  return generation;
+  return *std::move(group);
 }
 
-/// Waits for all answers, as long as the client does.
-OrNoReply<std::vector<Answer>> Collect(Generation& generation, const ModelLease& lease,
-                                       const AnsweringCall& call) {
-  std::vector<Answer> answers(generation.n_answers());
+/// Has `take` take what `source` gives until that is finished, as long as the client waits. False
+/// from it says that the server has cut off.
+template <typename Source, typename Take>
+OrNoReply<void> TakeAll(Source& source, const ModelLease& lease, const AnsweringCall& call,
+                        Take take) {
   Clock::time_point next_check = Clock::now() + kClientCheckInterval;
-  while (!generation.finished()) {
-    if (std::optional<Generation::Part> part = generation.Next(kClientCheckInterval)) {
-      if (part->added.finished && part->added.finish_reason == FinishReason::kCancelled) {
-        call.exchange->NoteCutOff();
-        return Refuse(CutOffError(lease.inference()));
-      }
-      if (part->added.stats.generated_tokens > 0) call.exchange->NoteToken();
-      Append(std::move(part->added), &answers[part->index]);
+  while (!source.finished()) {
+    if (auto part = source.Next(kClientCheckInterval); part && !take(*std::move(part))) {
+      call.exchange->NoteCutOff();
+      return Refuse(CutOffError(lease.inference()));
     }
     if (Clock::now() < next_check) continue;
     if (call.is_client_gone()) return tl::unexpected<NoReply>(ClientGone());
     next_check = Clock::now() + kClientCheckInterval;
   }
-  return answers;
+  return {};
 }
 
 OrNoReply<HttpReply> ReplyWhole(Generation& generation, ResponseFormat& format, size_t n_per_prompt,
                                 const ModelLease& lease, const AnsweringCall& call) {
-  return Collect(generation, lease, call).map([&](const std::vector<Answer>& answers) {
+  std::vector<Answer> answers(generation.n_answers());
+  const auto take = [&](Generation::Part part) {
+    if (part.added.is_cut_off()) return false;
+    if (part.added.stats.generated_tokens > 0) call.exchange->NoteToken();
+    Append(std::move(part.added), &answers[part.index]);
+    return true;
+  };
+  return TakeAll(generation, lease, call, take).map([&] {
     call.exchange->NoteAnswers(answers, n_per_prompt);
     return JsonReply(format.Whole(answers));
+  });
+}
+
+OrNoReply<HttpReply> ReplyEmbeddings(EmbedGroup& group, const EmbeddingRequest& request,
+                                     const ModelLease& lease, const AnsweringCall& call) {
+  std::vector<Embedding> embeddings(group.size());
+  const auto take = [&](IndexedEvent<Embedding> event) {
+    if (event.event.is_cancelled()) return false;
+    embeddings[event.index] = std::move(event.event);
+    return true;
+  };
+  return TakeAll(group, lease, call, take).map([&] {
+    call.exchange->NoteEmbeddings(embeddings);
+    return JsonReply(EmbeddingsJson(lease.model().info, request, embeddings));
   });
 }
 
@@ -188,45 +200,19 @@ HttpReply ReplyStream(std::unique_ptr<Generation> generation,
                                    .client_check_interval = kClientCheckInterval})};
 }
 
-}  // namespace
-
-ReplyResult Complete(const ApiRequest& request, ModelLease lease, const AnsweringCall& call) {
-  const size_t n_per_prompt = request.response.n;
-  std::unique_ptr<ResponseFormat> format;
-  return Screen(request, lease.inference().model().tokenizer(), call)
-      .and_then([&] { return EncodePrompts(request, lease, call.options); })
-      .and_then([&](Encoded encoded) {
-        format = NewFormat(request.kind, std::move(encoded.context));
-        return Submit(std::move(encoded.requests), lease, call);
-      })
-      .and_then([&](std::unique_ptr<Generation> generation) {
-        return AwaitStart(std::move(generation), lease, call);
-      })
-      .and_then([&](std::unique_ptr<Generation> generation) -> ReplyResult {
-        if (!request.response.stream) {
-          return ReplyWhole(*generation, *format, n_per_prompt, lease, call);
-        }
-        return ReplyStream(std::move(generation), std::move(format), n_per_prompt, std::move(lease),
-                           call);
-      });
-}
-
-namespace {
-
-OrNoReply<std::vector<GenerateRequest>> EncodeInputs(const EmbeddingRequest& request,
-                                                     const ModelLease& lease,
-                                                     const AnsweringOptions& options) {
+OrNoReply<std::vector<EmbedRequest>> EncodeInputs(const EmbeddingRequest& request,
+                                                  const ModelLease& lease,
+                                                  const AnsweringOptions& options) {
   if (auto counted = CheckCount(request.prompts.size()); !counted) {
     return tl::unexpected(std::move(counted.error()));
   }
-  std::vector<GenerateRequest> requests;
+  std::vector<EmbedRequest> requests;
   requests.reserve(request.prompts.size());
   for (const ApiPrompt& input : request.prompts) {
     Result<std::vector<Token>> tokens = Encode(lease.inference().model(), input);
     if (!tokens) return Refuse(tokens.error());
-    GenerateRequest& embed = requests.emplace_back();
-    embed.prompt = *std::move(tokens);
-    embed.embed = options.pooling;
+    const EmbedRequest& embed = requests.emplace_back(
+        EmbedRequest{.prompt = *std::move(tokens), .pooling = options.pooling});
     if (Status status = lease.inference().Check(embed); !status) {
       return Refuse(RefusalOf(status.error(), embed.prompt.size(), lease.model().info.n_ctx));
     }
@@ -236,22 +222,35 @@ OrNoReply<std::vector<GenerateRequest>> EncodeInputs(const EmbeddingRequest& req
 
 }  // namespace
 
+ReplyResult Complete(const ApiRequest& request, ModelLease lease, const AnsweringCall& call) {
+  const Tokenizer& tokenizer = lease.inference().model().tokenizer();
+  const size_t n_per_prompt = request.response.n;
+  std::unique_ptr<ResponseFormat> format;
+  return Screen(request, tokenizer, call)
+      .and_then([&] { return EncodePrompts(request, lease, call.options); })
+      .and_then([&](Encoded encoded) {
+        format = NewFormat(request.kind, std::move(encoded.context));
+        return StartGroup<GenerateGroup>(std::move(encoded.requests), lease, call);
+      })
+      .and_then([&](std::unique_ptr<GenerateGroup> group) -> ReplyResult {
+        auto generation = std::make_unique<Generation>(std::move(group), tokenizer);
+        if (!request.response.stream) {
+          return ReplyWhole(*generation, *format, n_per_prompt, lease, call);
+        }
+        return ReplyStream(std::move(generation), std::move(format), n_per_prompt, std::move(lease),
+                           call);
+      });
+}
+
 ReplyResult Embed(const EmbeddingRequest& request, const ModelLease& lease,
                   const AnsweringCall& call) {
   return Screen(request, lease.inference().model().tokenizer(), call)
       .and_then([&] { return EncodeInputs(request, lease, call.options); })
-      .and_then([&](std::vector<GenerateRequest> requests) {
-        return Submit(std::move(requests), lease, call);
+      .and_then([&](std::vector<EmbedRequest> requests) {
+        return StartGroup<EmbedGroup>(std::move(requests), lease, call);
       })
-      .and_then([&](std::unique_ptr<Generation> generation) {
-        return AwaitStart(std::move(generation), lease, call);
-      })
-      .and_then([&](const std::unique_ptr<Generation>& generation) {
-        return Collect(*generation, lease, call);
-      })
-      .map([&](const std::vector<Answer>& answers) {
-        call.exchange->NoteAnswers(answers, 1);
-        return JsonReply(EmbeddingsJson(lease.model().info, request, answers));
+      .and_then([&](const std::unique_ptr<EmbedGroup>& group) {
+        return ReplyEmbeddings(*group, request, lease, call);
       });
 }
 

@@ -47,7 +47,7 @@ BodyStream::State EventStream::WriteEvents(HttpSink& sink) {
     const bool is_there = is_silent ? Send(sink, ":\n\n") : sink.is_writable();
     return is_there ? State::kGoesOn : State::kBroken;
   }
-  if (part->added.finished && part->added.finish_reason == FinishReason::kCancelled) {
+  if (part->added.is_cut_off()) {
     exchange_->NoteCutOff();
     const bool is_sent = Send(sink, ErrorEvent(CutOffError(lease_.inference())));
     return is_sent ? State::kEnded : State::kBroken;

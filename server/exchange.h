@@ -7,6 +7,7 @@
 #include <span>
 #include <utility>
 
+#include "runtime/engine/embed.h"
 #include "server/access/quotas.h"
 #include "server/api/answer.h"
 #include "server/http/http_message.h"
@@ -70,12 +71,17 @@ class Exchange {
 
   /// Counts what `answers` took; each prompt has `n` of them.
   void NoteAnswers(std::span<const Answer> answers, size_t n);
+  /// Counts what `embeddings` took, of a prompt each.
+  void NoteEmbeddings(std::span<const Embedding> embeddings);
 
   RequestRecord record;
   std::unique_ptr<Quotas::Ticket> ticket;  ///< of the caller, where requests are counted
   std::unique_ptr<RequestSpan> span;       ///< where it is traced
 
  private:
+  void NoteTimes(const PromptStats& stats, size_t generated_tokens);
+  void NotePrompt(const PromptStats& stats);
+
   std::function<void(const RequestRecord&)> report_;
   Clock::time_point start_;
 };

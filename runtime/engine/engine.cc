@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <deque>
 #include <list>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "gguf/base/check.h"
+#include "runtime/engine/embed_job.h"
+#include "runtime/engine/generate_job.h"
 #include "runtime/engine/job.h"
 #include "runtime/engine/prefill_pacer.h"
 #include "runtime/engine/prefix_cache.h"
@@ -23,19 +26,13 @@ constexpr size_t kMostChunkTokens = size_t{1} << 20;
 /// Most bytes of logits in a step for the log-probabilities of prompts: 128 rows of 128k tokens.
 constexpr size_t kPromptLogitsBytes = size_t{64} << 20;
 
-/// A prompt's place in the line is behind this many times its length: short ones pass long ones,
-/// and no stream of short ones holds up a long one for ever.
-constexpr size_t kPatience = 4;
+/// A prompt's place in the queue of prefill is behind this many times its length: short ones pass
+/// long ones, and no stream of short ones holds up a long one for ever.
+constexpr size_t kDeadlinePerToken = 4;
 
 /// Requests that wait for another's prompt and are looked at in a step, so that a crowd of them
 /// costs no time.
 constexpr size_t kMostHeld = 32;
-
-/// An event on its way to a sink, which may outlive the job that it tells of.
-struct Delivery {
-  std::shared_ptr<const EventSink> sink;
-  GenerateEvent event;
-};
 
 size_t CommonPrefix(std::span<const Token> a, std::span<const Token> b) {
   const size_t n = std::min(a.size(), b.size());
@@ -71,17 +68,18 @@ struct Engine::Impl {
   };
 
   void DropCancelled();
-  void Admit();
+  void AdmitQueued();
   bool IsBeingRead(const Job& job, size_t n_cached_pages) const;
   bool TryAdmit(Job& job, std::span<const PageSet> cached);
-  void MakeRoom();
+  void ReservePages();
   bool TryReserve(Job& job);
-  void PutBackLast();
+  void PreemptLast();
   Batch FormBatch();
   void Take(const Batch& batch, std::span<const float> logits);
-  void Remember(Job& job);
+  void KeepPages(Job& job);
   void Count(const Batch& batch, double seconds);
-  void Emit(const Job& job, GenerateEvent event);
+  Status CheckPrompt(std::span<const Token> prompt, bool generates) const;
+  void Queue(Delivery delivery);
   void Deliver();
 
   std::shared_ptr<const Model> model;
@@ -161,22 +159,30 @@ EngineStatus Engine::status() const {
   return status;
 }
 
-Status Engine::Check(const GenerateRequest& request) const {
-  const size_t n_ctx = impl_->options.n_ctx;
-  const bool generates = !request.embed && request.max_tokens != 0;
-  if (request.prompt.empty()) return Fail(ErrorCode::kInvalidArgument, "the prompt has no tokens");
-  if (request.prompt.size() + (generates ? 1 : 0) > n_ctx) {
+Status Engine::Impl::CheckPrompt(std::span<const Token> prompt, bool generates) const {
+  if (prompt.empty()) return Fail(ErrorCode::kInvalidArgument, "the prompt has no tokens");
+  if (prompt.size() + (generates ? 1 : 0) > options.n_ctx) {
     return Fail(ErrorCode::kContextExceeded,
-                "the prompt has {} tokens, and the context of {} must hold it{}",
-                request.prompt.size(), n_ctx, generates ? " and at least one more" : "");
+                "the prompt has {} tokens, and the context of {} must hold it{}", prompt.size(),
+                options.n_ctx, generates ? " and at least one more" : "");
   }
-  const auto n_vocab = static_cast<int64_t>(model().hparams().n_vocab);
-  for (size_t i = 0; i < request.prompt.size(); ++i) {
-    if (request.prompt[i] < 0 || request.prompt[i] >= n_vocab) {
+  const auto n_vocab = static_cast<int64_t>(model->hparams().n_vocab);
+  for (size_t i = 0; i < prompt.size(); ++i) {
+    if (prompt[i] < 0 || prompt[i] >= n_vocab) {
       return Fail(ErrorCode::kInvalidArgument, "token {} of the prompt is {}, expected 0 to {}", i,
-                  request.prompt[i], n_vocab - 1);
+                  prompt[i], n_vocab - 1);
     }
   }
+  return {};
+}
+
+Status Engine::Check(const EmbedRequest& request) const {
+  return impl_->CheckPrompt(request.prompt, /*generates=*/false);
+}
+
+Status Engine::Check(const GenerateRequest& request) const {
+  Status prompt = impl_->CheckPrompt(request.prompt, request.max_tokens != 0);
+  if (!prompt) return prompt;
   if (request.prompt_logprobs && request.sampling.n_logprobs < 0) {
     return Fail(ErrorCode::kInvalidArgument,
                 "log-probabilities of the prompt are wanted, and n_logprobs is {}, expected at "
@@ -193,8 +199,16 @@ Result<RequestId> Engine::Submit(GenerateRequest request, EventSink sink) {
     request.max_tokens = std::min(request.max_tokens.value_or(room), room);
   }
   const RequestId id = impl_->next_id++;
-  impl_->waiting.push_back(std::make_unique<Job>(id, std::move(request), std::move(sink),
-                                                 impl_->model->tokenizer(), &impl_->pool));
+  impl_->waiting.push_back(std::make_unique<GenerateJob>(id, std::move(request), std::move(sink),
+                                                         impl_->model->tokenizer(), &impl_->pool));
+  return id;
+}
+
+Result<RequestId> Engine::Submit(EmbedRequest request, EmbedSink sink) {
+  if (Status status = Check(request); !status) return Propagate(status);
+  const RequestId id = impl_->next_id++;
+  impl_->waiting.push_back(
+      std::make_unique<EmbedJob>(id, std::move(request), std::move(sink), &impl_->pool));
   return id;
 }
 
@@ -207,9 +221,9 @@ bool Engine::Step() {
   Impl& impl = *impl_;
   impl.DropCancelled();
   impl.Deliver();
-  impl.Admit();
-  impl.MakeRoom();
-  // The last one running may have put itself back.
+  impl.AdmitQueued();
+  impl.ReservePages();
+  // The last one running may have preempted itself.
   if (impl.running.empty()) return !impl.waiting.empty();
 
   const Impl::Batch batch = impl.FormBatch();
@@ -226,8 +240,8 @@ bool Engine::Step() {
 void Engine::Impl::DropCancelled() {
   const auto drop = [&](std::unique_ptr<Job>& job) {
     if (!job->cancelled) return false;
-    Remember(*job);
-    Emit(*job, job->Finish(FinishReason::kCancelled));
+    KeepPages(*job);
+    Queue(job->Cancel());
     return true;
   };
   std::erase_if(waiting, drop);
@@ -236,7 +250,7 @@ void Engine::Impl::DropCancelled() {
 
 /// Admits in order of arrival. Only a prompt whose beginning is being read for another lets others
 /// pass: it waits for what it would else compute a second time.
-void Engine::Impl::Admit() {
+void Engine::Impl::AdmitQueued() {
   size_t n_held = 0;
   for (auto next = waiting.begin();
        next != waiting.end() && n_held < kMostHeld && running.size() < options.max_running;) {
@@ -277,18 +291,18 @@ bool Engine::Impl::TryAdmit(Job& job, std::span<const PageSet> cached) {
   const Status reserved = job.sequence().Reserve(job.pending().size());
   QUERN_DCHECK(reserved);
   if (job.Start()) totals.cached_tokens += job.sequence().n_past();
-  job.deadline = totals.prompt_tokens + kPatience * job.pending().size();
+  job.deadline = totals.prompt_tokens + kDeadlinePerToken * job.pending().size();
   return true;
 }
 
 /// Sees that every running request has the pages for its next step, at the cost of those that were
 /// admitted after it.
-void Engine::Impl::MakeRoom() {
+void Engine::Impl::ReservePages() {
   for (auto job = running.begin(); job != running.end(); ++job) {
     (*job)->ShiftContext(options.n_ctx);
     while (!TryReserve(**job)) {
       const bool was_last = std::next(job) == running.end();
-      PutBackLast();
+      PreemptLast();
       if (was_last) return;
     }
   }
@@ -300,9 +314,9 @@ bool Engine::Impl::TryReserve(Job& job) {
 }
 
 /// Its pages stay cached until someone needs them, so it may find them again.
-void Engine::Impl::PutBackLast() {
+void Engine::Impl::PreemptLast() {
   Job& job = *running.back();
-  Remember(job);
+  KeepPages(job);
   job.sequence().Truncate(0);
   waiting.splice(waiting.begin(), running, std::prev(running.end()));
   ++totals.preemptions;
@@ -328,10 +342,10 @@ Engine::Impl::Batch Engine::Impl::FormBatch() {
       std::max<size_t>(1, kPromptLogitsBytes / (model->hparams().n_vocab * sizeof(float)));
   std::vector<std::pair<Job*, size_t>> embeddings;  // the executor wants them last
   for (Job* job : prompts) {
-    const bool scores = job->wants_prompt_logprobs();
+    const bool scores = job->wants_every_logit();
     const size_t n = std::min({room, job->pending().size(), scores ? logits_room : room});
     if (n == 0) continue;
-    if (job->is_embedding()) {
+    if (job->wants_hidden()) {
       embeddings.emplace_back(job, n);
     } else {
       batch.Add(job, n);
@@ -354,34 +368,35 @@ void Engine::Impl::Take(const Batch& batch, std::span<const float> logits) {
   rows.reserve(batch.jobs.size());
   for (size_t i = 0; i < batch.jobs.size(); ++i) {
     const BatchPart& part = batch.parts[i];
-    if (i >= batch.n_decoding) Remember(*batch.jobs[i]);
-    std::span<const float>& source = batch.jobs[i]->is_embedding() ? hidden : logits;
+    if (i >= batch.n_decoding) KeepPages(*batch.jobs[i]);
+    std::span<const float>& source = batch.jobs[i]->wants_hidden() ? hidden : logits;
     const size_t n =
-        batch.jobs[i]->is_embedding() ? part.n_hidden * n_embd : part.n_logits * n_vocab;
+        batch.jobs[i]->wants_hidden() ? part.n_hidden * n_embd : part.n_logits * n_vocab;
     rows.push_back(source.first(n));
     source = source.subspan(n);
   }
-  std::vector<std::optional<GenerateEvent>> events(batch.jobs.size());
+  std::vector<Delivery> told(batch.jobs.size());
   const auto take = [&](size_t i) {
     Job& job = *batch.jobs[i];
-    events[i] =
-        job.is_embedding() ? job.TakeHidden(rows[i], n_embd) : job.TakeLogits(rows[i], n_vocab);
+    told[i] = job.Take(rows[i], job.wants_hidden() ? n_embd : n_vocab);
   };
-  if (events.size() == 1) {
+  size_t n_before = 0;
+  for (const Job* job : batch.jobs) n_before += job->n_generated();
+  if (told.size() == 1) {
     take(0);  // which needs nobody to wake up
   } else {
-    pass->ForEach(events.size(), take);
+    pass->ForEach(told.size(), take);
   }
-  for (size_t i = 0; i < events.size(); ++i) {
-    if (!events[i]) continue;
-    if (events[i]->token) ++totals.generated_tokens;
-    if (events[i]->finished) Remember(*batch.jobs[i]);
-    Emit(*batch.jobs[i], *std::move(events[i]));
+  for (size_t i = 0; i < told.size(); ++i) {
+    totals.generated_tokens += batch.jobs[i]->n_generated();
+    if (batch.jobs[i]->finished()) KeepPages(*batch.jobs[i]);
+    Queue(std::move(told[i]));
   }
+  totals.generated_tokens -= n_before;
 }
 
 /// Keeps a job's full pages for others.
-void Engine::Impl::Remember(Job& job) {
+void Engine::Impl::KeepPages(Job& job) {
   job.sequence().Adopt(
       prefixes.Keep(job.tokens().first(job.sequence().n_past()), job.sequence().pages()));
 }
@@ -399,13 +414,13 @@ void Engine::Impl::Count(const Batch& batch, double seconds) {
   totals.prefill_seconds += seconds - decode_seconds;
 }
 
-void Engine::Impl::Emit(const Job& job, GenerateEvent event) {
-  if (*job.sink()) deliveries.push_back({job.sink(), std::move(event)});
+void Engine::Impl::Queue(Delivery delivery) {
+  if (delivery) deliveries.push_back(std::move(delivery));
 }
 
 /// Tells the sinks. A sink may submit and cancel, so nothing else is under way meanwhile.
 void Engine::Impl::Deliver() {
-  for (const Delivery& delivery : std::exchange(deliveries, {})) (*delivery.sink)(delivery.event);
+  for (const Delivery& deliver : std::exchange(deliveries, {})) deliver();
 }
 
 Result<std::string> Engine::Generate(GenerateRequest request, const EventSink& sink) {
@@ -420,6 +435,16 @@ Result<std::string> Engine::Generate(GenerateRequest request, const EventSink& s
   while (!finished && Step()) {
   }
   return text;
+}
+
+Result<Embedding> Engine::Embed(EmbedRequest request) {
+  std::optional<Embedding> told;
+  Result<RequestId> id =
+      Submit(std::move(request), [&](const Embedding& embedding) { told = embedding; });
+  if (!id) return Propagate(id);
+  while (!told && Step()) {
+  }
+  return *std::move(told);
 }
 
 }  // namespace quern

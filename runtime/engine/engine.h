@@ -8,6 +8,7 @@
 
 #include "gguf/base/result.h"
 #include "kernels/attention.h"
+#include "runtime/engine/embed.h"
 #include "runtime/engine/engine_status.h"
 #include "runtime/engine/generate.h"
 #include "runtime/model/model.h"
@@ -36,16 +37,16 @@ struct EngineOptions {
 ///
 /// Requests are admitted in order of arrival, as soon as the pool has pages for their prompt; only
 /// those whose prompt is being read for another let others pass. They take more pages as their
-/// answers grow. When none is left, the request that was admitted last is put back in the line, and
-/// later goes on where it stood: its tokens are run again, which gives the same bits. A request
-/// alone has all of the pool, so the one that was admitted first always goes on, and every request
-/// ends.
+/// answers grow. When none is left, the request that was admitted last is preempted: it is queued
+/// again, and later goes on where it stood: its tokens are run again, which gives the same bits. A
+/// request alone has all of the pool, so the one that was admitted first always goes on, and every
+/// request ends.
 class Engine {
  public:
   static Result<std::unique_ptr<Engine>> Create(std::shared_ptr<const Model> model,
                                                 EngineOptions options);
-  /// On a pass of the caller's, whose cache and most rows count before the options'. Errors: kInvalidArgument for a cache
-  /// that holds less than n_ctx.
+  /// On a pass of the caller's, whose cache and most rows count before the options'. Errors:
+  /// kInvalidArgument for a cache that holds less than n_ctx.
   static Result<std::unique_ptr<Engine>> Create(std::shared_ptr<const Model> model,
                                                 EngineOptions options,
                                                 std::unique_ptr<ForwardPass> pass);
@@ -55,10 +56,12 @@ class Engine {
   /// outside the vocabulary, bad sampling parameters, or a prompt that does not fit the context
   /// (with both numbers). Reads only what never changes: any thread may call it.
   Status Check(const GenerateRequest& request) const;
+  Status Check(const EmbedRequest& request) const;
 
   /// Queues a request; `sink` is called from Step, and may call Submit and Cancel. Errors: those of
   /// Check.
   Result<RequestId> Submit(GenerateRequest request, EventSink sink);
+  Result<RequestId> Submit(EmbedRequest request, EmbedSink sink);
 
   /// Ends a request at the next step; its sink gets a last event with kCancelled.
   void Cancel(RequestId id);
@@ -68,6 +71,8 @@ class Engine {
 
   /// Submits, steps until done, and returns the whole answer.
   Result<std::string> Generate(GenerateRequest request, const EventSink& sink = nullptr);
+  /// Submits, steps until done, and returns the embedding.
+  Result<Embedding> Embed(EmbedRequest request);
 
   const Model& model() const;
   const EngineOptions& options() const;  ///< with the defaults filled in

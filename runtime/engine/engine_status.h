@@ -20,7 +20,7 @@ struct RequestStatus {
 };
 
 struct EngineStatus {
-  std::vector<RequestStatus> requests;  ///< running first, in order of admission, then the line
+  std::vector<RequestStatus> requests;  ///< running first, in order of admission, then the queue
   size_t n_running = 0;
   size_t n_waiting = 0;
 
@@ -37,7 +37,7 @@ struct EngineStatus {
   uint64_t prompt_tokens = 0;  ///< computed; without those found in the prefix cache
   uint64_t cached_tokens = 0;  ///< found in the prefix cache
   uint64_t generated_tokens = 0;
-  uint64_t preemptions = 0;    ///< running requests put back for want of pages
+  uint64_t preemptions = 0;    ///< running requests queued again for want of pages
   double prefill_seconds = 0;  ///< of steps that read prompts, or the part that they took
   double decode_seconds = 0;
 };

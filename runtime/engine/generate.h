@@ -1,4 +1,4 @@
-// What an engine is asked for and what it tells: requests, events and their counts.
+// Answers: what an engine is asked for, and what it tells.
 #pragma once
 
 #include <cstddef>
@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/engine/request.h"
 #include "runtime/engine/sampler.h"
 #include "runtime/text/token.h"
 
@@ -18,9 +19,6 @@ enum class FinishReason : uint8_t { kEndOfGeneration, kStopText, kLength, kCance
 
 /// "stop", "length" or "cancelled".
 std::string_view NameOf(FinishReason reason);
-
-/// How the hidden states of a prompt become one vector.
-enum class Pooling : uint8_t { kMean, kLast };
 
 struct GenerateRequest {
   std::vector<Token> prompt;  ///< at least one token
@@ -33,17 +31,12 @@ struct GenerateRequest {
   /// When the context is full, half of what stands behind this many first tokens (at most half of
   /// the context) is dropped, and what is left is run again as a prompt. None: the answer ends.
   std::optional<size_t> context_shift_keep;
-  std::optional<Pooling> embed;  ///< nothing is generated: the prompt's embedding is wanted
 };
 
 /// Counts and times of one request.
-struct GenerateStats {
-  size_t prompt_tokens = 0;
-  size_t cached_tokens = 0;  ///< of the prompt, taken from pages already computed
+struct GenerateStats : PromptStats {
   size_t generated_tokens = 0;
-  size_t n_shifts = 0;       ///< how often the context was shifted
-  double queue_seconds = 0;  ///< from Submit to the first step
-  double prefill_seconds = 0;
+  size_t n_shifts = 0;  ///< how often the context was shifted
   double decode_seconds = 0;
 };
 
@@ -57,11 +50,17 @@ struct GenerateEvent {
   GenerateStats stats;    ///< of the request so far
   /// With the first event, where they are wanted: of the prompt's tokens from the second on.
   std::vector<SampledToken> prompt_logprobs;
-  /// With the last event, where it is wanted: [n_embd], of length 1.
-  std::vector<float> embedding;
+
+  static GenerateEvent Cancelled() {
+    GenerateEvent event;
+    event.finished = true;
+    event.finish_reason = FinishReason::kCancelled;
+    return event;
+  }
+  bool is_last() const { return finished; }
+  bool is_cancelled() const { return finished && finish_reason == FinishReason::kCancelled; }
 };
 
-using RequestId = uint64_t;
 using EventSink = std::function<void(const GenerateEvent&)>;
 
 }  // namespace quern

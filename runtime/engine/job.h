@@ -1,33 +1,34 @@
-// One request on its way through the engine: what is still to run, and what its logits become.
+// One request on its way through the engine: its tokens, its pages, and what is still to run.
 #pragma once
 
 #include <chrono>
 #include <cstddef>
-#include <memory>
-#include <optional>
+#include <functional>
 #include <span>
 #include <vector>
 
 #include "runtime/engine/engine_status.h"
-#include "runtime/engine/generate.h"
-#include "runtime/forward/executor.h"
+#include "runtime/engine/request.h"
+#include "runtime/forward/forward_pass.h"
 #include "runtime/forward/sequence.h"
-#include "runtime/text/stop_text.h"
-#include "runtime/text/tokenizer.h"
+#include "runtime/text/token.h"
 
 namespace quern {
 
 using EngineClock = std::chrono::steady_clock;
 
+/// Tells a sink of an event; it may outlive the job. Empty: there is nothing to tell.
+using Delivery = std::function<void()>;
+
 class Job {
  public:
-  /// `request` has passed the engine's check and says how many tokens it wants. `tokenizer` and
-  /// `pool` outlive the job.
-  Job(RequestId id, GenerateRequest request, EventSink sink, const Tokenizer& tokenizer,
-      KvPool* pool);
+  /// `pool` outlives the job.
+  Job(RequestId id, std::vector<Token> prompt, KvPool* pool);
+  virtual ~Job() = default;
+  Job(const Job&) = delete;
+  Job& operator=(const Job&) = delete;
 
   RequestId id() const { return id_; }
-  const std::shared_ptr<const EventSink>& sink() const { return sink_; }
   Sequence& sequence() { return sequence_; }
   RequestStatus status(bool running) const;
 
@@ -35,59 +36,51 @@ class Job {
   std::span<const Token> tokens() const { return tokens_; }
   /// Those of them that are still to run.
   std::span<const Token> pending() const { return tokens().subspan(sequence_.n_past()); }
-  /// Whether its next step is one row that continues an answer; else it reads a prompt.
-  bool decoding() const { return stats_.generated_tokens > 0 && pending().size() == 1; }
-  bool is_embedding() const { return request_.embed.has_value(); }
-  /// Whether rows of the prompt must run though their pages are cached.
-  bool needs_every_row() const { return wants_prompt_logprobs() || is_mean(); }
-  /// Whether each row of its next part gives logits.
-  bool wants_prompt_logprobs() const {
-    return request_.prompt_logprobs && prompt_logprobs_.size() + 1 < request_.prompt.size();
-  }
+  /// Whether its next step is one row that continues an answer; else it is prefill.
+  bool decoding() const { return n_generated() > 0 && pending().size() == 1; }
 
-  /// Counts what was found in the cache, and the time that it waited. False after the first call,
-  /// which alone counts.
+  /// Counts what was found in the cache, and the time that it was queued. False after the first
+  /// call, which alone counts.
   bool Start();
 
+  virtual size_t n_generated() const { return 0; }
+  /// Whether rows of the prompt must run though their pages are cached.
+  virtual bool needs_every_row() const = 0;
+  /// Whether each row of its next part gives logits.
+  virtual bool wants_every_logit() const { return false; }
+  /// Whether its rows give hidden states rather than logits.
+  virtual bool wants_hidden() const = 0;
   /// Its part in a batch: the next `n_tokens`.
-  BatchPart Part(size_t n_tokens);
-  /// Takes what the part's rows gave, [rows][n_vocab] and [rows][n_embd], after the sequence has
-  /// advanced. No event while a prompt is being read.
-  std::optional<GenerateEvent> TakeLogits(std::span<const float> logits, size_t n_vocab);
-  std::optional<GenerateEvent> TakeHidden(std::span<const float> hidden, size_t n_embd);
+  virtual BatchPart Part(size_t n_tokens) = 0;
+  /// Takes what the part's rows gave, [rows][width] with the vocabulary or the embedding for a
+  /// width, after the sequence has advanced. Nothing to tell during prefill.
+  virtual Delivery Take(std::span<const float> rows, size_t width) = 0;
+  /// Makes room in a context of `n_ctx` that is full, if the request allows it.
+  virtual void ShiftContext(size_t /*n_ctx*/) {}
+  /// Ends it before its time.
+  virtual Delivery Cancel() = 0;
 
-  /// The event that ends it; `event` has what the last step gave.
-  GenerateEvent Finish(FinishReason reason, GenerateEvent event = {});
   bool finished() const { return finished_; }
 
-  /// Makes room in a context of `n_ctx` that is full, if the request allows it.
-  void ShiftContext(size_t n_ctx);
-
   bool cancelled = false;
-  size_t deadline = 0;  ///< its place in the line of prompts to read: the least comes first
+  size_t deadline = 0;  ///< its place in the queue of prefill: the least comes first
+
+ protected:
+  bool is_last_part(size_t n_tokens) const { return n_tokens == pending().size(); }
+
+  std::vector<Token> tokens_;
+  Sequence sequence_;
+  PromptStats prompt_stats_;
+  EngineClock::time_point started_;  ///< the clock's beginning: not yet
+  bool finished_ = false;
 
  private:
-  bool is_mean() const { return request_.embed == Pooling::kMean; }
-  void ScorePrompt(std::span<const float> logits, size_t n_vocab);
-  GenerateEvent Choose(std::span<const float> logits);
-
   RequestId id_;
-  GenerateRequest request_;
-  std::shared_ptr<const EventSink> sink_;
-  const Tokenizer* tokenizer_;
-  Sampler sampler_;
-  StreamingDetokenizer detokenizer_;
-  StopText stop_;
-  Sequence sequence_;
-  std::vector<Token> tokens_;
-  GenerateStats stats_;
-  std::vector<SampledToken> prompt_logprobs_;
-  std::vector<double> hidden_sum_;  ///< [n_embd], of an embedding
-  size_t n_pooled_ = 0;             ///< rows in it
   EngineClock::time_point submitted_;
-  EngineClock::time_point started_;  ///< the clock's beginning: not yet
-  EngineClock::time_point first_token_;
-  bool finished_ = false;
 };
+
+inline double SecondsBetween(EngineClock::time_point begin, EngineClock::time_point end) {
+  return std::chrono::duration<double>(end - begin).count();
+}
 
 }  // namespace quern

@@ -18,7 +18,6 @@ Answer AnswerBuilder::Add(const GenerateEvent& event) {
   Answer part;
   part.text = event.text;
   part.prompt_tokens = event.prompt_logprobs;
-  part.embedding = event.embedding;
   part.finished = event.finished;
   part.finish_reason = event.finish_reason;
   part.stop_text = event.stop_text;
@@ -49,7 +48,6 @@ void Append(Answer part, Answer* whole) {
   MoveBehind(part.tokens, &whole->tokens);
   if (part.end_token) whole->end_token = std::move(part.end_token);
   MoveBehind(part.prompt_tokens, &whole->prompt_tokens);
-  MoveBehind(part.embedding, &whole->embedding);
   whole->finished = part.finished;
   whole->finish_reason = part.finish_reason;
   whole->stop_text = std::move(part.stop_text);

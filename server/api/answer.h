@@ -18,11 +18,13 @@ struct Answer {
   std::vector<SampledToken> tokens;         ///< of the text
   std::optional<SampledToken> end_token;    ///< that ended the generation, and is not of the text
   std::vector<SampledToken> prompt_tokens;  ///< of the prompt from its second on, where wanted
-  std::vector<float> embedding;
   bool finished = false;
   FinishReason finish_reason = FinishReason::kEndOfGeneration;
   std::string stop_text;
   GenerateStats stats;
+
+  /// Whether the server has ended it before its time.
+  bool is_cut_off() const { return finished && finish_reason == FinishReason::kCancelled; }
 };
 
 /// Makes answers of events. Tokens come with the text that they made: those whose text is still

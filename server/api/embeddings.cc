@@ -37,21 +37,21 @@ Result<EmbeddingRequest> ParseEmbeddingRequest(const json& body) {
 }
 
 Json EmbeddingsJson(const ModelInfo& info, const EmbeddingRequest& request,
-                    std::span<const Answer> answers) {
+                    std::span<const Embedding> embeddings) {
   Json data = Json::array();
   size_t n_tokens = 0;
-  for (size_t i = 0; i < answers.size(); ++i) {
-    const std::vector<float>& embedding = answers[i].embedding;
-    n_tokens += answers[i].stats.prompt_tokens;
+  for (size_t i = 0; i < embeddings.size(); ++i) {
+    const std::vector<float>& values = embeddings[i].values;
+    n_tokens += embeddings[i].stats.prompt_tokens;
     Json entry = {{"object", "embedding"}, {"index", i}};
     if (request.base64) {
       // Clients take the bytes for little-endian floats, as every machine that Quern runs on has
       // them.
-      std::string bytes(embedding.size() * sizeof(float), '\0');
-      std::memcpy(bytes.data(), embedding.data(), bytes.size());
+      std::string bytes(values.size() * sizeof(float), '\0');
+      std::memcpy(bytes.data(), values.data(), bytes.size());
       entry["embedding"] = Base64(bytes);
     } else {
-      entry["embedding"] = embedding;
+      entry["embedding"] = values;
     }
     data.push_back(std::move(entry));
   }

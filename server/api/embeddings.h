@@ -5,7 +5,7 @@
 #include <span>
 
 #include "gguf/base/result.h"
-#include "server/api/answer.h"
+#include "runtime/engine/embed.h"
 #include "server/api/model_request.h"
 #include "server/api/model_status.h"
 #include "server/api/response_format.h"
@@ -19,7 +19,8 @@ struct EmbeddingRequest : ModelRequest {
 
 /// `body` is an object. Errors: kInvalidArgument naming the field.
 Result<EmbeddingRequest> ParseEmbeddingRequest(const nlohmann::json& body);
+/// `embeddings`: of each prompt.
 Json EmbeddingsJson(const ModelInfo& info, const EmbeddingRequest& request,
-                    std::span<const Answer> answers);
+                    std::span<const Embedding> embeddings);
 
 }  // namespace quern

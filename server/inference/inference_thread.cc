@@ -1,16 +1,18 @@
 #include "server/inference/inference_thread.h"
 
 #include <algorithm>
+#include <type_traits>
 #include <utility>
 
 namespace quern {
 namespace {
 
-GenerateEvent CancelledEvent() {
-  GenerateEvent event;
-  event.finished = true;
-  event.finish_reason = FinishReason::kCancelled;
-  return event;
+/// Tells the ticket's holder that nothing comes of it.
+void PutCancelled(const Ticket& ticket) {
+  const auto put = [&]<typename Request, typename Event>(const Work<Request, Event>& work) {
+    work.events->Put({ticket.index, Event::Cancelled()});
+  };
+  std::visit(put, ticket.work);
 }
 
 }  // namespace
@@ -33,23 +35,36 @@ InferenceThread::~InferenceThread() {
   thread_.join();
 }
 
-Result<std::vector<std::shared_ptr<Ticket>>> InferenceThread::Submit(
-    std::span<GenerateRequest> requests, size_t first, const std::shared_ptr<EventQueue>& events) {
+Result<InferenceThread::Tickets> InferenceThread::Submit(
+    std::span<GenerateRequest> requests, size_t first,
+    const std::shared_ptr<GenerateQueue>& events) {
+  return SubmitAll(requests, first, events);
+}
+
+Result<InferenceThread::Tickets> InferenceThread::Submit(
+    std::span<EmbedRequest> requests, size_t first, const std::shared_ptr<EmbedQueue>& events) {
+  return SubmitAll(requests, first, events);
+}
+
+template <typename Request, typename Event>
+Result<InferenceThread::Tickets> InferenceThread::SubmitAll(
+    std::span<Request> requests, size_t first, const std::shared_ptr<EventQueue<Event>>& events) {
   if (closed_) return Fail(ErrorCode::kCancelled, "the server is shutting down");
   const size_t n = requests.size();
-  std::vector<std::shared_ptr<Ticket>> tickets;
-  tickets.reserve(n);
-  for (size_t i = 0; i < n; ++i) {
-    tickets.push_back(std::make_shared<Ticket>());
-    tickets.back()->events = events;
-    tickets.back()->index = first + i;
-  }
   if (n_active_.fetch_add(n) + n > max_requests_) {
     n_active_.fetch_sub(n);
     return Fail(ErrorCode::kBusy, "{} answers are running or waiting already: try later",
                 max_requests_);
   }
-  for (size_t i = 0; i < n; ++i) tickets[i]->request = std::move(requests[i]);
+  Tickets tickets;
+  tickets.reserve(n);
+  for (size_t i = 0; i < n; ++i) {
+    auto ticket = std::make_shared<Ticket>();
+    ticket->prompt_tokens = requests[i].prompt.size();
+    ticket->index = first + i;
+    ticket->work = Work<Request, Event>{std::move(requests[i]), events};
+    tickets.push_back(std::move(ticket));
+  }
   {
     const std::lock_guard lock(mutex_);
     arrivals_.insert(arrivals_.end(), tickets.begin(), tickets.end());
@@ -77,7 +92,7 @@ EngineStatus InferenceThread::status() const {
   EngineStatus status = status_;
   status.n_waiting += arrivals_.size();
   for (const std::shared_ptr<Ticket>& ticket : arrivals_) {
-    status.requests.push_back({.prompt_tokens = ticket->request.prompt.size()});
+    status.requests.push_back({.prompt_tokens = ticket->prompt_tokens});
   }
   return status;
 }
@@ -99,7 +114,7 @@ void InferenceThread::Loop() {
   for (const Running& running : running_) engine_->Cancel(running.id);
   engine_->Step();
   for (const std::shared_ptr<Ticket>& ticket : arrivals_) {
-    ticket->events->Put({ticket->index, CancelledEvent()});
+    PutCancelled(*ticket);
   }
 }
 
@@ -127,7 +142,7 @@ bool InferenceThread::TakeArrivals(bool busy) {
     stall_.Progress(Clock::now());
     // Monitors find them in the line at once, whatever the coming step takes.
     for (const std::shared_ptr<Ticket>& ticket : arrivals_) {
-      status_.requests.push_back({.prompt_tokens = ticket->request.prompt.size()});
+      status_.requests.push_back({.prompt_tokens = ticket->prompt_tokens});
     }
     status_.n_waiting += arrivals_.size();
     arrivals.swap(arrivals_);
@@ -137,31 +152,41 @@ bool InferenceThread::TakeArrivals(bool busy) {
 }
 
 void InferenceThread::Start(const std::shared_ptr<Ticket>& ticket) {
-  const Result<RequestId> id = engine_->Submit(
-      std::move(ticket->request),
-      [this, raw = ticket.get()](const GenerateEvent& event) { OnEvent(raw, event); });
+  const auto submit = [&]<typename Request, typename Event>(Work<Request, Event>& work) {
+    return engine_->Submit(std::move(work.request),
+                           [this, raw = ticket.get(), events = work.events](const Event& event) {
+                             OnEvent(raw, events, event);
+                           });
+  };
+  const Result<RequestId> id = std::visit(submit, ticket->work);
   if (id) {
     running_.push_back({ticket, *id, {}});
   } else {  // Submit here has passed the same check before; a request must end in any case
     n_active_.fetch_sub(1);
-    ticket->events->Put({ticket->index, CancelledEvent()});
+    PutCancelled(*ticket);
   }
 }
 
-void InferenceThread::OnEvent(const Ticket* ticket, const GenerateEvent& event) {
+template <typename Event>
+void InferenceThread::OnEvent(const Ticket* ticket,
+                              const std::shared_ptr<EventQueue<Event>>& events,
+                              const Event& event) {
   const auto running = std::find_if(running_.begin(), running_.end(),
                                     [&](const Running& r) { return r.ticket.get() == ticket; });
-  const Clock::time_point now = Clock::now();
-  if (event.token) {
-    if (listener_.on_inter_token && running->last_token != Clock::time_point{}) {
-      listener_.on_inter_token(std::chrono::duration<double>(now - running->last_token).count());
-    }
-    running->last_token = now;
+  if constexpr (std::is_same_v<Event, GenerateEvent>) {
+    if (event.token) NoteToken(*running, Clock::now());
   }
   // Its place is free before its client can know that it has ended, and ask for the next.
-  if (event.finished) n_active_.fetch_sub(1);
-  running->ticket->events->Put({running->ticket->index, event});
-  if (event.finished) running_.erase(running);
+  if (event.is_last()) n_active_.fetch_sub(1);
+  events->Put({ticket->index, event});
+  if (event.is_last()) running_.erase(running);
+}
+
+void InferenceThread::NoteToken(Running& running, Clock::time_point now) {
+  if (listener_.on_inter_token && running.last_token != Clock::time_point{}) {
+    listener_.on_inter_token(std::chrono::duration<double>(now - running.last_token).count());
+  }
+  running.last_token = now;
 }
 
 void InferenceThread::Publish() {

@@ -11,6 +11,7 @@
 #include <span>
 #include <string_view>
 #include <thread>
+#include <variant>
 #include <vector>
 
 #include "gguf/base/result.h"
@@ -21,12 +22,21 @@
 
 namespace quern {
 
-/// One answer on its way through the inference thread; its HTTP thread holds it while it writes.
+/// A request, and where its events go.
+template <typename Request, typename Event>
+struct Work {
+  Request request;
+  std::shared_ptr<EventQueue<Event>> events;
+};
+using GenerateWork = Work<GenerateRequest, GenerateEvent>;
+using EmbedWork = Work<EmbedRequest, Embedding>;
+
+/// One request on its way through the inference thread; its HTTP thread holds it while it writes.
 struct Ticket {
-  GenerateRequest request;
-  std::shared_ptr<EventQueue> events;
-  size_t index = 0;                    ///< of the answer among those that share the queue
-  std::atomic<bool> started{false};    ///< it has left the line
+  std::variant<GenerateWork, EmbedWork> work;
+  size_t prompt_tokens = 0;
+  size_t index = 0;                    ///< of the request among those that share the queue
+  std::atomic<bool> started{false};    ///< it has left the queue of those that wait
   std::atomic<bool> cancelled{false};  ///< set by the HTTP thread when its client is gone
 };
 
@@ -40,6 +50,8 @@ struct InferenceListener {
 
 class InferenceThread {
  public:
+  using Tickets = std::vector<std::shared_ptr<Ticket>>;
+
   /// `max_queue`: most answers that wait beside those that the engine runs together.
   /// Each step takes its threads from `budget`, where there is one, which outlives it.
   InferenceThread(std::unique_ptr<Engine> engine, size_t max_queue, InferenceListener listener = {},
@@ -51,13 +63,15 @@ class InferenceThread {
 
   /// As Engine::Check. Any thread.
   Status Check(const GenerateRequest& request) const { return engine_->Check(request); }
+  Status Check(const EmbedRequest& request) const { return engine_->Check(request); }
 
   /// Moves requests that have passed Check to the inference thread, all or none; their events come
   /// to `events`, the first request's with the index `first`. Never waits for that thread. Errors:
   /// kBusy when too many are held already; kCancelled after Close.
-  Result<std::vector<std::shared_ptr<Ticket>>> Submit(std::span<GenerateRequest> requests,
-                                                      size_t first,
-                                                      const std::shared_ptr<EventQueue>& events);
+  Result<Tickets> Submit(std::span<GenerateRequest> requests, size_t first,
+                         const std::shared_ptr<GenerateQueue>& events);
+  Result<Tickets> Submit(std::span<EmbedRequest> requests, size_t first,
+                         const std::shared_ptr<EmbedQueue>& events);
 
   /// Takes no more requests, gives those that are held until `deadline` to finish, and then cancels
   /// them. Any thread.
@@ -92,7 +106,14 @@ class InferenceThread {
   /// Takes what has arrived; while there is nothing to do, waits for it. False at the end.
   bool TakeArrivals(bool busy);
   void Start(const std::shared_ptr<Ticket>& ticket);
-  void OnEvent(const Ticket* ticket, const GenerateEvent& event);
+  template <typename Request, typename Event>
+  Result<Tickets> SubmitAll(std::span<Request> requests, size_t first,
+                            const std::shared_ptr<EventQueue<Event>>& events);
+  template <typename Event>
+  void OnEvent(const Ticket* ticket, const std::shared_ptr<EventQueue<Event>>& events,
+               const Event& event);
+  /// Counts the time since the answer's token before.
+  void NoteToken(Running& running, Clock::time_point now);
   /// After a step: tells monitors, and those who wait for their start.
   void Publish();
 

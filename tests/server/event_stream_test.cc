@@ -57,7 +57,9 @@ class EventStreamTest : public ::testing::Test {
                             .options = {},
                             .generate = request,
                             .prompts = {request.prompt}};
-    auto generation = Generation::Start(&lease.inference(), {request}).value();
+    auto generation =
+        std::make_unique<Generation>(GenerateGroup::Submit(&lease.inference(), {request}).value(),
+                                     lease.inference().model().tokenizer());
     auto exchange =
         std::make_shared<Exchange>([this](const RequestRecord& record) { told_ = record; });
     return std::make_unique<EventStream>(

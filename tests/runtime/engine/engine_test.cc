@@ -10,6 +10,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "runtime/forward/executor.h"
@@ -43,17 +44,23 @@ struct Heard {
   }
 };
 
-/// And embeddings and log-probabilities of prompts.
+/// And log-probabilities of prompts, and embeddings.
 struct Told {
   Heard heard;
-  std::vector<float> embedding;
   std::vector<float> logprobs;
+  std::vector<float> embedding;
 
   EventSink Sink() {
     return [this, sink = heard.Sink()](const GenerateEvent& event) {
       sink(event);
-      if (!event.embedding.empty()) embedding = event.embedding;
       for (const SampledToken& token : event.prompt_logprobs) logprobs.push_back(token.logprob);
+    };
+  }
+  EmbedSink SinkOfEmbedding() {
+    return [this](const Embedding& told) {
+      ++heard.n_finished;
+      if (told.is_cancelled()) heard.reason = FinishReason::kCancelled;
+      embedding = told.values;
     };
   }
 };
@@ -289,15 +296,12 @@ TEST_F(EngineTest, ScoresThePromptWhateverTheChunks) {
 TEST_F(EngineTest, EmbedsPrompts) {
   const auto embed = [](Pooling pooling, uint64_t seed, size_t chunk) {
     const auto engine = NewEngine({.chunk_tokens = chunk});
-    GenerateRequest request = Request(130, 0, seed);
-    request.embed = pooling;
     EXPECT_TRUE(engine->Submit(Request(20, 9, 3), nullptr));
-    std::vector<float> embedding;
-    EXPECT_TRUE(engine->Generate(request, [&](const GenerateEvent& event) {
-      EXPECT_TRUE(event.finished);
-      embedding = event.embedding;
-    }));
-    return embedding;
+    const Embedding embedding =
+        engine->Embed({.prompt = Request(130, 0, seed).prompt, .pooling = pooling}).value();
+    EXPECT_FALSE(embedding.cancelled);
+    EXPECT_EQ(embedding.stats.prompt_tokens, 130U);
+    return embedding.values;
   };
   for (const Pooling pooling : {Pooling::kMean, Pooling::kLast}) {
     const std::vector<float> embedding = embed(pooling, 1, 512);
@@ -340,7 +344,16 @@ TEST_F(EngineTest, TellsWhatItHolds) {
 
 constexpr uint64_t kSeedsOfATest = 10;
 
-class EngineSeedsTest : public EngineTest, public ::testing::WithParamInterface<uint64_t> {};
+class EngineSeedsTest : public EngineTest, public ::testing::WithParamInterface<uint64_t> {
+ protected:
+  static RequestId Submit(Engine& engine,
+                          const std::variant<GenerateRequest, EmbedRequest>& request, Told* told) {
+    if (const auto* embed = std::get_if<EmbedRequest>(&request)) {
+      return engine.Submit(*embed, told->SinkOfEmbedding()).value();
+    }
+    return engine.Submit(std::get<GenerateRequest>(request), told->Sink()).value();
+  }
+};
 
 /// Of all kinds, in small pools, sharing beginnings, some cancelled: each ends once, with what it
 /// gives alone, and nothing is left behind.
@@ -353,7 +366,7 @@ TEST_P(EngineSeedsTest, ManyKindsOfRequestsInSmallPools) {
                                    .kv_tokens = n_ctx + below(3) * kPageTokens,
                                    .max_running = 1 + below(6),
                                    .chunk_tokens = 8 + below(200)});
-    std::vector<GenerateRequest> requests;
+    std::vector<std::variant<GenerateRequest, EmbedRequest>> requests;
     for (size_t i = 0; i < 8; ++i) {
       const size_t n_prompt = 1 + below(n_ctx - 1);
       GenerateRequest request = Request(n_prompt, below(2 * kPageTokens), 100 + i);
@@ -361,8 +374,10 @@ TEST_P(EngineSeedsTest, ManyKindsOfRequestsInSmallPools) {
       std::copy_n(beginning.begin(), below(n_prompt + 1), request.prompt.begin());
       switch (below(5)) {
         case 0:
-          request.embed = below(2) == 0 ? Pooling::kMean : Pooling::kLast;
-          break;
+          requests.emplace_back(
+              EmbedRequest{.prompt = std::move(request.prompt),
+                           .pooling = below(2) == 0 ? Pooling::kMean : Pooling::kLast});
+          continue;
         case 1:
           request.prompt_logprobs = true;
           request.sampling.n_logprobs = 1;
@@ -373,12 +388,12 @@ TEST_P(EngineSeedsTest, ManyKindsOfRequestsInSmallPools) {
         default:
           break;
       }
-      requests.push_back(std::move(request));
+      requests.emplace_back(std::move(request));
     }
     std::vector<Told> told(requests.size());
     std::vector<RequestId> ids;
     for (size_t i = 0; i < requests.size(); ++i) {
-      ids.push_back(engine->Submit(requests[i], told[i].Sink()).value());
+      ids.push_back(Submit(*engine, requests[i], &told[i]));
       for (size_t n = below(4); n > 0; --n) engine->Step();
     }
     engine->Cancel(ids[below(ids.size())]);
@@ -390,7 +405,10 @@ TEST_P(EngineSeedsTest, ManyKindsOfRequestsInSmallPools) {
       ASSERT_EQ(told[i].heard.n_finished, 1) << seed << ' ' << i;
       if (told[i].heard.reason == FinishReason::kCancelled) continue;
       Told alone;
-      ASSERT_TRUE(NewEngine({.n_ctx = n_ctx})->Generate(requests[i], alone.Sink()));
+      const auto other = NewEngine({.n_ctx = n_ctx});
+      Submit(*other, requests[i], &alone);
+      while (other->Step()) {
+      }
       EXPECT_EQ(told[i].heard.tokens, alone.heard.tokens) << seed << ' ' << i;
       EXPECT_EQ(told[i].embedding, alone.embedding) << seed << ' ' << i;
       EXPECT_EQ(told[i].logprobs, alone.logprobs) << seed << ' ' << i;

@@ -14,15 +14,15 @@ TEST(Embeddings, RequestsAndResponses) {
   ASSERT_TRUE(request);
   EXPECT_EQ(request->prompts.size(), 2U);
   const ModelInfo info{.id = "demo"};
-  std::vector<Answer> answers(2);
-  answers[0].embedding = {1.0F};
-  answers[0].stats.prompt_tokens = 3;
-  answers[1].embedding = {-2.0F};
-  const Json json = EmbeddingsJson(info, *request, answers);
+  std::vector<Embedding> embeddings(2);
+  embeddings[0].values = {1.0F};
+  embeddings[0].stats.prompt_tokens = 3;
+  embeddings[1].values = {-2.0F};
+  const Json json = EmbeddingsJson(info, *request, embeddings);
   EXPECT_EQ(json["data"][0]["embedding"], "AACAPw==");
   EXPECT_EQ(json["data"][1]["embedding"], "AAAAwA==");
   EXPECT_EQ(json["usage"]["total_tokens"], 3);
-  EXPECT_EQ(EmbeddingsJson(info, {}, answers)["data"][1]["embedding"].dump(), "[-2.0]");
+  EXPECT_EQ(EmbeddingsJson(info, {}, embeddings)["data"][1]["embedding"].dump(), "[-2.0]");
 
   const auto error = [](const char* body) -> std::string {
     const Result<EmbeddingRequest> parsed = ParseEmbeddingRequest(nlohmann::json::parse(body));

@@ -259,7 +259,7 @@ TEST_F(ModelPoolTest, CountsOutlastTheirModels) {
     std::vector<GenerateRequest> requests(1);
     requests[0].prompt = {1, 2, 3};
     requests[0].max_tokens = 2;
-    auto events = std::make_shared<EventQueue>();
+    auto events = std::make_shared<GenerateQueue>();
     ASSERT_TRUE(lease->inference().Submit(requests, 0, events));
     while (true) {
       const auto event = events->Take(kLong);

@@ -72,7 +72,7 @@ class ServiceWatchdogTest : public ::testing::Test {
     requests[0].prompt = {1};
     requests[0].ignore_eos = true;
     requests[0].context_shift_keep = 0;
-    ASSERT_TRUE(inference_.Submit(requests, 0, std::make_shared<EventQueue>()));
+    ASSERT_TRUE(inference_.Submit(requests, 0, std::make_shared<GenerateQueue>()));
   }
 
   /// The thread hangs after the next token of an answer, until Release. Returns when it does.
