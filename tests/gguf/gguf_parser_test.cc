@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <string>
 
+#include "gguf/gguf_file.h"
 #include "tests/testing/gguf_bytes.h"
 
 namespace quern {
