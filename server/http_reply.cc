@@ -12,12 +12,13 @@ int StatusOf(ErrorCode code) {
   switch (code) {
     case ErrorCode::kNotFound:
       return 404;
-    case ErrorCode::kOutOfMemory:
+    case ErrorCode::kBusy:
       return 429;
     case ErrorCode::kInvalidArgument:
     case ErrorCode::kContextExceeded:
     case ErrorCode::kUnsupported:
       return 400;
+    case ErrorCode::kOutOfMemory:
     case ErrorCode::kCancelled:
       return 503;
     case ErrorCode::kCorruptFile:

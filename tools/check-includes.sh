@@ -12,7 +12,7 @@ kernels
 runtime/machine
 runtime/text
 runtime/model
-runtime/forward
+runtime/model/families runtime/forward
 runtime/engine
 server/http
 server/api

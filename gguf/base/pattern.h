@@ -2,10 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
-#include <string>
 #include <string_view>
+#include <utility>
 
+#include "gguf/base/regex.h"
 #include "gguf/base/result.h"
 
 namespace quern {
@@ -19,18 +19,14 @@ class Pattern {
   /// PCRE2's syntax, for text in UTF-8. Errors: kInvalidArgument with the place in `source`.
   static Result<Pattern> Compile(std::string_view source, Case letters = Case::kExact);
 
-  enum class Outcome : uint8_t {
-    kNotFound,
-    kFound,
-    kGivenUp,  ///< the pattern tries too many ways
-  };
+  /// kGivenUp: the pattern tries too many ways.
+  using Outcome = RegexMatcher::Outcome;
   Outcome Find(std::string_view text) const;
 
  private:
-  struct Code;
-  explicit Pattern(std::shared_ptr<const Code> code) : code_(std::move(code)) {}
+  explicit Pattern(Regex regex) : regex_(std::move(regex)) {}
 
-  std::shared_ptr<const Code> code_;
+  Regex regex_;
 };
 
 }  // namespace quern

@@ -17,6 +17,7 @@ enum class ErrorCode {
   kCorruptFile,      ///< bytes that break their own format
   kUnsupported,      ///< well-formed, but not something Quern runs
   kOutOfMemory,      ///< it does not fit the memory or the budget given
+  kBusy,             ///< a queue is full; the same may pass later
   kIo,               ///< the operating system refused a read, write or map
   kCancelled,        ///< stopped on request
 };

@@ -29,6 +29,8 @@ struct EngineOptions {
   /// limit.
   double max_stretch = 0;
   double max_step_seconds = 0;  ///< about the longest step of reading prompts; 0: no limit
+
+  bool operator==(const EngineOptions&) const = default;
 };
 
 /// One thread owns an engine. The answer to a request does not depend on what else runs beside it.

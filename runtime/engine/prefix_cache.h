@@ -23,9 +23,10 @@ struct PrefixRows {
   /// In the place of the token of a row that starts from a vector.
   static constexpr Token kVector = -1;
 
-  PrefixRows(
-      std::span<const Token> all_tokens)  // NOLINT(google-explicit-constructor): tokens alone
-      : tokens(all_tokens) {}
+  // NOLINTBEGIN(google-explicit-constructor): tokens alone
+  PrefixRows(std::span<const Token> all_tokens) : tokens(all_tokens) {}
+  PrefixRows(const std::vector<Token>& all_tokens) : tokens(all_tokens) {}
+  // NOLINTEND(google-explicit-constructor)
   PrefixRows(std::span<const Token> all_tokens, std::span<const VectorDigest> all_vectors)
       : tokens(all_tokens), vectors(all_vectors) {}
 

@@ -17,7 +17,7 @@ struct RopeTable {
   RopeStyle style = RopeStyle::kAdjacent;
   uint32_t n_rot = 0;  ///< elements of a head that are turned, its first; even
   /// Radians per position of each pair, scaling included; n_rot/2 of them.
-  std::vector<double> frequencies;
+  std::vector<double> frequencies{};
   /// Which of the numbers of a row's position turns each pair; empty: the first turns all.
   std::vector<uint8_t> axes{};
 };

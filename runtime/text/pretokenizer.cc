@@ -1,88 +1,22 @@
 #include "runtime/text/pretokenizer.h"
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
-#include <limits>
-#include <optional>
 #include <utility>
 
 #include "gguf/base/check.h"
 #include "gguf/base/utf8.h"
 
 namespace quern {
-namespace {
-
-struct FreePcre2 {
-  void operator()(pcre2_code* code) const { pcre2_code_free(code); }
-  void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
-  void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
-};
-template <typename T>
-using Pcre2Ptr = std::unique_ptr<T, FreePcre2>;
-
-}  // namespace
-
-/// A compiled pattern over class bytes.
-class PreTokenizer::Pattern {
- public:
-  explicit Pattern(const std::string& source) {
-    int error = 0;
-    PCRE2_SIZE error_at = 0;
-    code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(source.data()), source.size(),
-                              PCRE2_DOLLAR_ENDONLY, &error, &error_at, nullptr));
-    QUERN_DCHECK(code_ != nullptr);
-    // Where PCRE2 has no JIT, its interpreter matches the same.
-    pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE);
-    // A run of a million spaces is fine: its backtracking is bounded by its length.
-    context_.reset(pcre2_match_context_create(nullptr));
-    pcre2_set_match_limit(context_.get(), std::numeric_limits<uint32_t>::max());
-    pcre2_set_depth_limit(context_.get(), std::numeric_limits<uint32_t>::max());
-  }
-
-  struct Match {
-    size_t begin;
-    size_t end;
-  };
-
-  static Pcre2Ptr<pcre2_match_data> MakeMatchData() {
-    return Pcre2Ptr<pcre2_match_data>(pcre2_match_data_create(1, nullptr));
-  }
-
-  /// The first match in text[from, to), which it sees as the whole text.
-  std::optional<Match> Find(std::string_view text, size_t from, size_t to,
-                            pcre2_match_data* data) const {
-    const auto match = [&](uint32_t options) {
-      return pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(text.data() + from), to - from,
-                         0, PCRE2_NO_UTF_CHECK | options, data, context_.get());
-    };
-    int rc = match(0);
-    // The JIT's stack has an end; the interpreter takes from the heap.
-    if (rc < 0 && rc != PCRE2_ERROR_NOMATCH) rc = match(PCRE2_NO_JIT);
-    QUERN_DCHECK(rc >= 0 || rc == PCRE2_ERROR_NOMATCH);
-    if (rc < 0) return std::nullopt;
-    const PCRE2_SIZE* offsets = pcre2_get_ovector_pointer(data);
-    return Match{from + offsets[0], from + offsets[1]};
-  }
-
- private:
-  Pcre2Ptr<pcre2_code> code_;
-  Pcre2Ptr<pcre2_match_context> context_;
-};
-
 PreTokenizer::PreTokenizer(const PreTokenizerRule& rule) {
   patterns_.reserve(rule.patterns.size());
   for (const std::string& pattern : rule.patterns) {
-    patterns_.emplace_back(alphabet_.Translate(pattern));
+    // A run of a million spaces is fine: its backtracking is bounded by its length.
+    Result<Regex> regex = Regex::Compile(alphabet_.Translate(pattern), {.dollar_is_end = true});
+    QUERN_DCHECK(regex.has_value());
+    patterns_.push_back(*std::move(regex));
   }
 }
-
-PreTokenizer::PreTokenizer(PreTokenizer&&) noexcept = default;
-PreTokenizer& PreTokenizer::operator=(PreTokenizer&&) noexcept = default;
-PreTokenizer::~PreTokenizer() = default;
 
 std::vector<std::string_view> PreTokenizer::Split(std::string_view text) const {
   if (text.empty()) return {};
@@ -97,23 +31,25 @@ std::vector<std::string_view> PreTokenizer::Split(std::string_view text) const {
 
   std::vector<size_t> ends = {classes.size()};
   std::vector<size_t> finer_ends;
-  for (const Pattern& pattern : patterns_) {
-    const auto data = Pattern::MakeMatchData();
+  RegexMatcher matcher;
+  for (const Regex& pattern : patterns_) {
     finer_ends.clear();
     finer_ends.reserve(ends.size() + text.size() / 4);
     size_t at = 0;
     for (const size_t end : ends) {
       while (at < end) {
-        const auto match = pattern.Find(classes, at, end, data.get());
-        if (!match) {
+        // What lies between two ends is seen as a whole text.
+        const auto found = matcher.Find(pattern, classes.substr(at, end - at));
+        if (found != RegexMatcher::Outcome::kFound) {
+          QUERN_DCHECK(found == RegexMatcher::Outcome::kNotFound);
           finer_ends.push_back(end);
           at = end;
           break;
         }
-        QUERN_DCHECK(match->end > at);
-        if (match->begin > at) finer_ends.push_back(match->begin);
-        finer_ends.push_back(match->end);
-        at = match->end;
+        QUERN_DCHECK(matcher.end() > 0);
+        if (matcher.begin() > 0) finer_ends.push_back(at + matcher.begin());
+        at += matcher.end();
+        finer_ends.push_back(at);
       }
     }
     std::swap(ends, finer_ends);

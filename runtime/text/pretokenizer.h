@@ -1,12 +1,10 @@
 // The first step of byte-level BPE: text is cut into the pieces that merges never cross.
 #pragma once
 
-#include <memory>
-#include <string>
 #include <string_view>
 #include <vector>
 
-#include "gguf/base/result.h"
+#include "gguf/base/regex.h"
 #include "runtime/text/class_alphabet.h"
 #include "runtime/text/pretokenizer_rules.h"
 
@@ -16,19 +14,14 @@ namespace quern {
 class PreTokenizer {
  public:
   explicit PreTokenizer(const PreTokenizerRule& rule);
-  PreTokenizer(PreTokenizer&&) noexcept;
-  PreTokenizer& operator=(PreTokenizer&&) noexcept;
-  ~PreTokenizer();
 
   /// Cuts canonical UTF-8 (CanonicalUtf8) into non-empty pieces, in order and without gaps. Linear
   /// in the length of the text.
   std::vector<std::string_view> Split(std::string_view text) const;
 
  private:
-  class Pattern;
-
   ClassAlphabet alphabet_;
-  std::vector<Pattern> patterns_;
+  std::vector<Regex> patterns_;  ///< over class bytes
 };
 
 }  // namespace quern

@@ -18,10 +18,10 @@ void PutCancelled(const Ticket& ticket) {
 }  // namespace
 
 InferenceThread::InferenceThread(std::unique_ptr<Engine> engine, size_t max_queue,
-                                 std::function<void(double)> on_inter_token, ThreadBudget* budget)
+                                 InferenceListener listener, ThreadBudget* budget)
     : engine_(std::move(engine)),
       max_requests_(engine_->options().max_running + max_queue),
-      on_inter_token_(std::move(on_inter_token)),
+      listener_(std::move(listener)),
       budget_(budget),
       status_(engine_->status()),
       thread_([this] { Loop(); }) {}
@@ -51,19 +51,21 @@ Result<InferenceThread::Tickets> InferenceThread::SubmitAll(
     std::span<Request> requests, size_t first, const std::shared_ptr<EventQueue<Event>>& events) {
   if (closed_) return Fail(ErrorCode::kCancelled, "the server is shutting down");
   const size_t n = requests.size();
-  if (n_active_.fetch_add(n) + n > max_requests_) {
-    n_active_.fetch_sub(n);
-    return Fail(ErrorCode::kOutOfMemory, "{} answers are running or waiting already: try later",
-                max_requests_);
-  }
   Tickets tickets;
   tickets.reserve(n);
   for (size_t i = 0; i < n; ++i) {
-    auto ticket = std::make_shared<Ticket>();
-    ticket->prompt_tokens = requests[i].prompt.size();
-    ticket->index = first + i;
-    ticket->work = Work<Request, Event>{std::move(requests[i]), events};
-    tickets.push_back(std::move(ticket));
+    tickets.push_back(std::make_shared<Ticket>());
+    tickets.back()->prompt_tokens = requests[i].prompt.size();
+    tickets.back()->index = first + i;
+  }
+  if (n_active_.fetch_add(n) + n > max_requests_) {
+    n_active_.fetch_sub(n);
+    return Fail(ErrorCode::kBusy, "{} answers are running or waiting already: try later",
+                max_requests_);
+  }
+  // From here on nothing fails: who is refused keeps the requests.
+  for (size_t i = 0; i < n; ++i) {
+    tickets[i]->work = Work<Request, Event>{std::move(requests[i]), events};
   }
   {
     const std::lock_guard lock(mutex_);
@@ -123,7 +125,8 @@ bool InferenceThread::Step() {
     if (budget_ == nullptr) return engine_->Step();
     const ThreadBudget::Share share = budget_->Take(engine_->options().n_threads);
     return engine_->Step();
-  } catch (const std::exception&) {
+  } catch (const std::exception& error) {
+    if (listener_.on_failed_step) listener_.on_failed_step(error.what(), running_.size());
     for (const Running& running : running_) engine_->Cancel(running.id);
     return true;
   }
@@ -139,7 +142,7 @@ bool InferenceThread::TakeArrivals(bool busy) {
     }
     if (stopping_) return false;
     stall_.Progress(Clock::now());
-    // Monitors find them in the line at once, whatever the coming step takes.
+    // Monitors find them in the queue at once, whatever the coming step takes.
     for (const std::shared_ptr<Ticket>& ticket : arrivals_) {
       status_.requests.push_back({.prompt_tokens = ticket->prompt_tokens});
     }
@@ -182,8 +185,8 @@ void InferenceThread::OnEvent(const Ticket* ticket,
 }
 
 void InferenceThread::NoteToken(Running& running, Clock::time_point now) {
-  if (on_inter_token_ && running.last_token != Clock::time_point{}) {
-    on_inter_token_(std::chrono::duration<double>(now - running.last_token).count());
+  if (listener_.on_inter_token && running.last_token != Clock::time_point{}) {
+    listener_.on_inter_token(std::chrono::duration<double>(now - running.last_token).count());
   }
   running.last_token = now;
 }

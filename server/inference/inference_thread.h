@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <string_view>
 #include <thread>
 #include <variant>
 #include <vector>
@@ -39,15 +40,21 @@ struct Ticket {
   std::atomic<bool> cancelled{false};  ///< set by the HTTP thread when its client is gone
 };
 
+/// Who hears from an inference thread, on that thread; each may be null.
+struct InferenceListener {
+  /// Seconds between two tokens of an answer.
+  std::function<void(double)> on_inter_token{};
+  /// A step threw `what`, as for want of memory; the answers under way, so many, are cancelled.
+  std::function<void(std::string_view what, size_t n_cancelled)> on_failed_step{};
+};
+
 class InferenceThread {
  public:
   using Tickets = std::vector<std::shared_ptr<Ticket>>;
 
   /// `max_queue`: most answers that wait beside those that the engine runs together.
-  /// `on_inter_token` is told the seconds between two tokens of an answer, from this thread. Each
-  /// step takes its threads from `budget`, where there is one, which outlives it.
-  InferenceThread(std::unique_ptr<Engine> engine, size_t max_queue,
-                  std::function<void(double)> on_inter_token = nullptr,
+  /// Each step takes its threads from `budget`, where there is one, which outlives it.
+  InferenceThread(std::unique_ptr<Engine> engine, size_t max_queue, InferenceListener listener = {},
                   ThreadBudget* budget = nullptr);
   /// Cancels what runs, and joins the thread.
   ~InferenceThread();
@@ -60,7 +67,7 @@ class InferenceThread {
 
   /// Moves requests that have passed Check to the inference thread, all or none; their events come
   /// to `events`, the first request's with the index `first`. Never waits for that thread. Errors:
-  /// kOutOfMemory when too many are held already; kCancelled after Close.
+  /// kBusy when too many are held already; kCancelled after Close.
   Result<Tickets> Submit(std::span<GenerateRequest> requests, size_t first,
                          const std::shared_ptr<GenerateQueue>& events);
   Result<Tickets> Submit(std::span<EmbedRequest> requests, size_t first,
@@ -94,7 +101,7 @@ class InferenceThread {
   };
 
   void Loop();
-  /// A step of the engine. One that fails, for want of memory, ends what runs.
+  /// A step of the engine. One that throws, as for want of memory, ends what runs.
   bool Step();
   /// Takes what has arrived; while there is nothing to do, waits for it. False at the end.
   bool TakeArrivals(bool busy);
@@ -112,7 +119,7 @@ class InferenceThread {
 
   std::unique_ptr<Engine> engine_;
   size_t max_requests_;
-  std::function<void(double)> on_inter_token_;
+  InferenceListener listener_;
   ThreadBudget* budget_;
   std::atomic<size_t> n_active_{0};
   std::atomic<bool> closed_{false};      ///< no more requests

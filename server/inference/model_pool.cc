@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
+#include <new>
 #include <set>
 #include <utility>
 
@@ -11,8 +13,8 @@
 namespace quern {
 namespace {
 
-/// How long a request waits before it looks whether its client is still there.
-constexpr std::chrono::milliseconds kPatience{100};
+/// Between two looks at whether the client of a request that waits is still there.
+constexpr std::chrono::milliseconds kClientPollInterval{100};
 /// For the last event of streams that were cut off, once the server stops.
 constexpr std::chrono::seconds kLastWords{2};
 constexpr int kLoadRetrySeconds = 5;
@@ -144,7 +146,7 @@ Status ModelPool::Configure(const ModelPoolOptions& options, std::vector<ServedM
   for (ServedModel& model : models) {
     const auto same = std::find_if(before.begin(), before.end(), [&](const auto& entry) {
       return entry != nullptr && !entry->removed && entry->model->info.id == model.info.id &&
-             entry->model->settings == model.settings;
+             entry->model->recipe == model.recipe;
     });
     std::shared_ptr<Entry> entry;
     if (same != before.end()) {
@@ -237,7 +239,7 @@ tl::expected<ModelLease, NoReply> ModelPool::Acquire(std::string_view name,
     Want(entry);
     if (Clock::now() >= deadline) return tl::unexpected(BeingLoaded(id));
     ++entry->n_waiting;
-    changed_.wait_until(lock, std::min(deadline, Clock::now() + kPatience));
+    changed_.wait_until(lock, std::min(deadline, Clock::now() + kClientPollInterval));
     --entry->n_waiting;
     if (is_client_gone()) return tl::unexpected(ClientGone());
   }
@@ -380,10 +382,13 @@ void ModelPool::LoadNow(std::unique_lock<std::mutex>& lock, const std::shared_pt
   const Clock::time_point start = Clock::now();
   Result<std::unique_ptr<InferenceThread>> loaded = [&] {
     try {
-      return model->load();
-    } catch (const std::exception& error) {  // such as no memory: it ends this try alone
+      return model->load(model->recipe);
+    } catch (const std::bad_alloc&) {  // ends this try alone, as does what the next one catches
       return Result<std::unique_ptr<InferenceThread>>(
-          quern::Fail(ErrorCode::kOutOfMemory, "{}", error.what()));
+          quern::Fail(ErrorCode::kOutOfMemory, "no memory left to load it"));
+    } catch (const std::exception& error) {  // such as a thread that cannot be started
+      return Result<std::unique_ptr<InferenceThread>>(
+          quern::Fail(ErrorCode::kIo, "{}", error.what()));
     }
   }();
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start);

@@ -70,7 +70,7 @@ class ModelPool {
   ModelPool& operator=(const ModelPool&) = delete;
 
   /// Offers `models`, the first where a request names none, in place of those before. One whose
-  /// settings are as before stays as it is; others finish their answers and go. Errors:
+  /// recipe is as before stays as it is; others finish their answers and go. Errors:
   /// kInvalidArgument when two have one name, or when those to be loaded from the start exceed a
   /// limit; then all stays as it was.
   Status Configure(const ModelPoolOptions& options, std::vector<ServedModel> models);

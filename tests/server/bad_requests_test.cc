@@ -11,6 +11,7 @@
 
 #include "tests/server/raw_client.h"
 #include "tests/server/serving.h"
+#include "tests/testing/await.h"
 
 namespace quern {
 namespace {
@@ -190,9 +191,7 @@ class BadRequests : public ::testing::Test {
     ASSERT_EQ(answer->status, 200) << answer->body;
     EXPECT_EQ(nlohmann::json::parse(answer->body)["choices"][0]["text"], " 4");
     // It is counted for a moment after its answer; one that hung would be counted for ever.
-    while (serving_.inference().n_active() > 0) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
+    testing::Await("no answer under way", [&] { return serving_.inference().n_active() == 0; });
   }
 
   Serving serving_;

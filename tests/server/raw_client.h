@@ -4,13 +4,17 @@
 #include <arpa/inet.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <string>
 #include <string_view>
 #include <thread>
+
+#include "tests/testing/await.h"
 
 namespace quern {
 
@@ -26,6 +30,9 @@ class RawClient {
     address.sin_family = AF_INET;
     address.sin_port = htons(static_cast<uint16_t>(port));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const timeval deadline = {.tv_sec = testing::kAwaitDeadline.count(), .tv_usec = 0};
+    setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof(deadline));
+    setsockopt(socket_, SOL_SOCKET, SO_SNDTIMEO, &deadline, sizeof(deadline));
     connected_ = connect(socket_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0;
   }
   ~RawClient() { close(socket_); }
@@ -62,6 +69,9 @@ class RawClient {
     std::array<char, 4096> buffer;
     while (end.empty() || received.find(end) == std::string::npos) {
       const ssize_t n = recv(socket_, buffer.data(), buffer.size(), 0);
+      if (n < 0 && errno == EAGAIN) {
+        testing::FailAwaiting(end.empty() ? "the end of a connection" : end);
+      }
       if (n <= 0) break;
       received.append(buffer.data(), static_cast<size_t>(n));
     }

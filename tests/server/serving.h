@@ -29,11 +29,13 @@ inline ServedModel ServedDemo(const std::string& id, const EngineOptions& engine
                  .created = 5,
                  .n_ctx = engine.n_ctx,
                  .n_slots = engine.max_running};
-  served.load = [=]() -> Result<std::unique_ptr<InferenceThread>> {
+  served.recipe = {.path = "demo.gguf", .engine = engine, .max_queue = max_queue};
+  served.load = [metrics](const ModelRecipe& recipe) -> Result<std::unique_ptr<InferenceThread>> {
     const Result<GgufFile> file = GgufFile::FromMemory(DemoModelBytes(), "demo");
     return std::make_unique<InferenceThread>(
-        Engine::Create(Model::Load(*file).value(), engine).value(), max_queue,
-        [metrics](double seconds) { metrics->ObserveInterToken(seconds); });
+        Engine::Create(Model::Load(*file).value(), recipe.engine).value(), recipe.max_queue,
+        InferenceListener{
+            .on_inter_token = [metrics](double seconds) { metrics->ObserveInterToken(seconds); }});
   };
   return served;
 }

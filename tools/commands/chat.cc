@@ -186,7 +186,7 @@ class Conversation {
                   "the conversation has {} tokens and no longer fits the context of {}: {}",
                   prompt->size(), session_.n_ctx(), kMoreRoom);
     }
-    Result<Answer> answer =
+    Result<FinishedAnswer> answer =
         session_.Run(options_.generation.Request(*std::move(prompt), sampling_), Print,
                      [this] { return interrupt_ && interrupt_->Take(); });
     if (!answer) return Propagate(answer);

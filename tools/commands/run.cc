@@ -50,7 +50,7 @@ nlohmann::json ToJson(const Tokenizer& tokenizer, Token token, float logprob) {
 /// null.
 std::string ToJson(const RunOptions& options, const Session& session,
                    const SamplingParams& sampling, const std::string& prompt,
-                   const Answer& answer) {
+                   const FinishedAnswer& answer) {
   const Tokenizer& tokenizer = session.model().tokenizer();
   nlohmann::ordered_json result = {
       {"model", session.name()},
@@ -99,7 +99,7 @@ Result<int> Run(const RunOptions& options) {
     fmt::print("{}", text);
     std::fflush(stdout);
   };
-  Result<Answer> answer = session.Run(std::move(request), print, nullptr);
+  Result<FinishedAnswer> answer = session.Run(std::move(request), print, nullptr);
   if (!answer) return Propagate(answer);
 
   fmt::print("{}\n", options.json ? ToJson(options, session, sampling, *prompt, *answer) : "");

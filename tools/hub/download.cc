@@ -188,8 +188,8 @@ class Transfer {
     }
   }
 
-  HttpRequest RequestFor(ByteRange piece) const {
-    HttpRequest request{.url = request_.url, .token = request_.token};
+  HubRequest RequestFor(ByteRange piece) const {
+    HubRequest request{.url = request_.url, .token = request_.token};
     if (!probe_.has_ranges) return request;
     request.range = fmt::format("{}-{}", piece.begin, piece.end - 1);
     // A weak tag does not say that the bytes are the same, and may not be sent.

@@ -165,7 +165,7 @@ struct HttpClient::Impl {
   Result<TrustedCertificates> trusted = TrustedCertificates::OfEnvironment();
 
   /// One request, no redirect followed.
-  HttpResponse GetOnce(const Url& url, const HttpRequest& request, bool with_token,
+  HttpResponse GetOnce(const Url& url, const HubRequest& request, bool with_token,
                        const Receiver& receiver, const std::atomic<bool>* stop) const {
     HttpResponse response;
     Transfer transfer{.receiver = receiver, .stop = stop, .response = response};
@@ -236,7 +236,7 @@ HttpClient::HttpClient() {
 
 HttpClient::~HttpClient() = default;
 
-HttpResponse HttpClient::Get(const HttpRequest& request, const Receiver& receiver,
+HttpResponse HttpClient::Get(const HubRequest& request, const Receiver& receiver,
                              const std::atomic<bool>* stop) {
   const auto refused = [](HttpResponse response, std::string problem) {
     response.ending = HttpEnding::kRefused;

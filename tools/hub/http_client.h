@@ -13,7 +13,7 @@
 
 namespace quern {
 
-struct HttpRequest {
+struct HubRequest {
   std::string url;
   std::string token = {};     ///< for the origin of `url` alone; empty: none
   std::string range = {};     ///< "0-99", as in the Range header; empty: all
@@ -51,7 +51,7 @@ class HttpClient {
 
   /// A transfer also ends when `stop` is set, within about a second. Messages and problems never
   /// contain the token.
-  HttpResponse Get(const HttpRequest& request, const Receiver& receiver,
+  HttpResponse Get(const HubRequest& request, const Receiver& receiver,
                    const std::atomic<bool>* stop = nullptr);
 
  private:

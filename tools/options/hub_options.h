@@ -29,6 +29,9 @@ class HubOptions {
   /// Whether --hf-repo was given.
   bool has_name() const { return !name_.empty(); }
 
+  /// Whether --hf-token was given.
+  bool has_token() const { return !token_.empty(); }
+
   /// ORG/REPO[:QUANT] where that alone says which model is meant; else empty.
   std::string reference() const;
 

@@ -22,6 +22,9 @@ class ModelArgument {
 
   /// Whether the command line names a model.
   bool is_given() const { return !path_.empty() || hub_.has_name(); }
+  const HubOptions& hub() const { return hub_; }
+  /// Of the file; empty where none was given.
+  const std::string& path() const { return path_; }
   /// HubOptions::reference of a model of a hub; else empty.
   std::string hub_reference() const { return hub_.reference(); }
   void set_path(std::string path) { path_ = std::move(path); }

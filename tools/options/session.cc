@@ -30,10 +30,10 @@ Result<Session> Session::Load(const GgufFile& file, LoadOptions load, EngineOpti
   return session;
 }
 
-Result<Answer> Session::Run(GenerateRequest request,
-                            const std::function<void(std::string_view)>& on_text,
-                            const std::function<bool()>& stopped) {
-  Answer answer;
+Result<FinishedAnswer> Session::Run(GenerateRequest request,
+                                    const std::function<void(std::string_view)>& on_text,
+                                    const std::function<bool()>& stopped) {
+  FinishedAnswer answer;
   bool finished = false;
   Result<RequestId> id = engine_->Submit(std::move(request), [&](const GenerateEvent& event) {
     answer.text += event.text;

@@ -14,7 +14,7 @@
 namespace quern {
 
 /// A whole answer to one request.
-struct Answer {
+struct FinishedAnswer {
   std::string text;
   std::vector<SampledToken> tokens;  ///< the token that ended the answer included
   FinishReason finish_reason = FinishReason::kEndOfGeneration;
@@ -38,8 +38,9 @@ class Session {
 
   /// Runs one request to its end. `on_text` gets the text as it grows; the answer is cancelled when
   /// `stopped` says so.
-  Result<Answer> Run(GenerateRequest request, const std::function<void(std::string_view)>& on_text,
-                     const std::function<bool()>& stopped);
+  Result<FinishedAnswer> Run(GenerateRequest request,
+                             const std::function<void(std::string_view)>& on_text,
+                             const std::function<bool()>& stopped);
 
  private:
   std::unique_ptr<Engine> engine_;

@@ -52,6 +52,8 @@ class ChatTemplateOptions {
 
   /// The template's text; none: the model's own. Errors: those of reading the file.
   Result<std::optional<std::string>> Source() const;
+  /// What --chat-template-file names; empty: nothing.
+  const std::string& path() const { return path_; }
 
  private:
   std::string text_;

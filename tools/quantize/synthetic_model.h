@@ -38,7 +38,7 @@ struct SyntheticModel {
   RopeScaling rope_scaling = RopeScaling::kNone;
   double rope_factor = 8;
   /// Type of all matrices, F16 in those whose rows it does not divide; none for the mix Q4_K_M.
-  std::optional<GgmlType> type;
+  std::optional<GgmlType> type = std::nullopt;
   uint64_t seed = 1;
 
   /// The shapes of a release: "llama-3.1-8b". Errors: kNotFound with the names that there are.

@@ -110,6 +110,7 @@ class Serving {
     const bool several = options_.has_several();
     LoadContext context;
     context.metrics = &metrics_;
+    context.log = &log_;
     context.show_progress = !several;
     context.on_progress = [this](const std::string& path, double share) {
       NotifyLoading(path, share);

@@ -47,21 +47,50 @@ ModelInfo InfoOf(const ServedModelOptions& options, const GgufFile& file, const 
   return info;
 }
 
-/// The size and age of a file, which tell whether it is another; "" for what is none.
-std::string StampOf(const std::string& path) {
+ModelRecipe RecipeOf(const ServedModelOptions& options, const ModelInfo& info,
+                     const EngineOptions& engine, std::optional<std::string> chat_template) {
+  ModelRecipe recipe{.path = info.path,
+                     .weight_bytes = info.weight_bytes,
+                     .load_mode = options.load_mode,
+                     .chat_template = std::move(chat_template),
+                     .engine = engine,
+                     .max_queue = options.max_queue};
   std::error_code error;
-  const auto time = std::filesystem::last_write_time(path, error);
-  return error ? "" : std::to_string(time.time_since_epoch().count());
+  const auto modified = std::filesystem::last_write_time(info.path, error);
+  if (!error) recipe.modified = modified;
+  return recipe;
 }
 
-std::string SettingsOf(const ServedModelOptions& options, const PlannedModel& planned,
-                       const std::optional<std::string>& chat_template) {
-  const EngineOptions& engine = planned.engine;
-  return fmt::format("{}\n{}\n{}\n{} {} {} {} {} {} {} {} {}\n{}", planned.served.info.path,
-                     planned.served.info.weight_bytes, StampOf(planned.served.info.path),
-                     engine.n_ctx, engine.kv_tokens, engine.max_running, engine.n_threads,
-                     engine.chunk_tokens, NameOf(engine.kv_types.k), NameOf(engine.kv_types.v),
-                     planned.is_packed, options.max_queue, chat_template.value_or(""));
+/// Loads the model that `argument` names.
+Result<std::unique_ptr<InferenceThread>> LoadServed(const ModelArgument& argument,
+                                                    const std::string& id,
+                                                    const ModelRecipe& recipe,
+                                                    const LoadContext& context) {
+  Result<GgufFile> opened = argument.Open();
+  if (!opened) return Propagate(opened);
+  LoadOptions load{.mode = recipe.load_mode,
+                   .n_threads = recipe.engine.n_threads,
+                   .chat_template = recipe.chat_template};
+  if (context.on_progress) {
+    load.progress = [&](double share) { context.on_progress(opened->name(), share); };
+    load.progress(0);
+  }
+  Result<std::shared_ptr<const Model>> model =
+      context.show_progress ? LoadModel(*opened, std::move(load)) : Model::Load(*opened, load);
+  if (!model) return Propagate(model);
+  Result<std::unique_ptr<Engine>> made = Engine::Create(*model, recipe.engine);
+  if (!made) return Propagate(made);
+  InferenceListener listener;
+  listener.on_inter_token = [metrics = context.metrics](double seconds) {
+    metrics->ObserveInterToken(seconds);
+  };
+  listener.on_failed_step = [log = context.log, id](std::string_view what, size_t n_cancelled) {
+    if (log == nullptr) return;
+    log->Write(LogLevel::kError, "a step failed, its answers are cancelled",
+               {{"model", id}, {"error", what}, {"answers", n_cancelled}});
+  };
+  return std::make_unique<InferenceThread>(*std::move(made), recipe.max_queue, std::move(listener),
+                                           context.budget);
 }
 
 }  // namespace
@@ -142,27 +171,10 @@ Result<PlannedModel> Plan(const ServedModelOptions& options, uint64_t available,
   served.memory_bytes = plan->estimate.total();
   served.preload = options.preload;
   served.defaults = *std::move(defaults);
-  served.settings = SettingsOf(options, planned, *chat_template);
-  served.load = [options, engine, context,
-                 chat_template =
-                     *std::move(chat_template)]() -> Result<std::unique_ptr<InferenceThread>> {
-    Result<GgufFile> opened = options.model.Open();
-    if (!opened) return Propagate(opened);
-    LoadOptions load{
-        .mode = options.load_mode, .n_threads = engine.n_threads, .chat_template = chat_template};
-    if (context.on_progress) {
-      load.progress = [&](double share) { context.on_progress(opened->name(), share); };
-      load.progress(0);
-    }
-    Result<std::shared_ptr<const Model>> model =
-        context.show_progress ? LoadModel(*opened, std::move(load)) : Model::Load(*opened, load);
-    if (!model) return Propagate(model);
-    Result<std::unique_ptr<Engine>> made = Engine::Create(*model, engine);
-    if (!made) return Propagate(made);
-    return std::make_unique<InferenceThread>(
-        *std::move(made), options.max_queue,
-        [metrics = context.metrics](double seconds) { metrics->ObserveInterToken(seconds); },
-        context.budget);
+  served.recipe = RecipeOf(options, served.info, engine, *std::move(chat_template));
+  served.load = [argument = options.model, id = served.info.id,
+                 context](const ModelRecipe& recipe) {
+    return LoadServed(argument, id, recipe, context);
   };
   return planned;
 }

@@ -14,6 +14,7 @@
 #include "server/inference/served_model.h"
 #include "server/inference/thread_budget.h"
 #include "server/telemetry/metrics.h"
+#include "server/telemetry/request_log.h"
 #include "tools/options/model_argument.h"
 #include "tools/options/sampling_options.h"
 #include "tools/options/shared_options.h"
@@ -48,6 +49,7 @@ inline constexpr double kSharedKvShare = 0.125;
 /// What the loading of a model is done with and tells.
 struct LoadContext {
   Metrics* metrics = nullptr;      ///< told of the time between tokens
+  RequestLog* log = nullptr;       ///< told of steps that fail; may be null
   ThreadBudget* budget = nullptr;  ///< that models share; null: each has the machine
   double kv_share = 0.5;           ///< as MemoryWish has it
   bool show_progress = false;      ///< a bar on a terminal

@@ -37,15 +37,19 @@ constexpr const char* kUnitName = "quern.service";
 /// Files that the service writes, each in a folder of the service's name.
 struct WrittenFile {
   const char* option;
+  const std::string& (*path)(const ServeOptions&);  ///< empty where it was not given
   const char* folders;
   std::string ServiceUnit::*folder;
 };
 constexpr const char* kStateFolders = "/var/lib/";
 constexpr const char* kUsageOption = "--usage-file";
+const std::string& AuditPath(const ServeOptions& options) { return options.audit.file; }
+const std::string& LogPath(const ServeOptions& options) { return options.log.file; }
+const std::string& UsagePath(const ServeOptions& options) { return options.http.usage_file; }
 constexpr std::array<WrittenFile, 3> kWrittenFiles = {
-    {{"--audit-log", "/var/log/", &ServiceUnit::log_folder},
-     {"--log-file", "/var/log/", &ServiceUnit::log_folder},
-     {kUsageOption, kStateFolders, &ServiceUnit::state_folder}}};
+    {{"--audit-log", AuditPath, "/var/log/", &ServiceUnit::log_folder},
+     {"--log-file", LogPath, "/var/log/", &ServiceUnit::log_folder},
+     {kUsageOption, UsagePath, kStateFolders, &ServiceUnit::state_folder}}};
 
 /// Beside the model's estimate there are connections with what they send, the templates' process,
 /// and the heap's losses.
@@ -115,14 +119,6 @@ struct InstallOptions {
   bool print = false;
   bool force = false;
 
-  /// Null where it was not given.
-  const CLI::Option* Given(std::string_view name) const {
-    for (const CLI::Option* option : serve_options) {
-      if (option->check_name(std::string(name)) && option->count() > 0) return option;
-    }
-    return nullptr;
-  }
-
   /// Of the unit, without its suffix.
   std::string service_name() const { return fs::path(output).stem().string(); }
 };
@@ -137,27 +133,27 @@ Result<std::string> AbsolutePath(const std::string& path) {
 }
 
 Status CheckOptions(const InstallOptions& options) {
-  if (options.Given("--api-key") != nullptr) {
+  const ServeOptions& serve = options.serve;
+  if (!serve.http.api_keys.empty()) {
     return Fail(ErrorCode::kInvalidArgument,
                 "--api-key would stand in the unit for all to read; --api-key-file keeps keys");
   }
-  if (options.Given("--hf-token") != nullptr) {
+  if (serve.model.model.hub().has_token()) {
     return Fail(ErrorCode::kInvalidArgument,
                 "--hf-token would stand in the unit for all to read, and a service asks no hub");
   }
-  if (options.Given("--hf-repo") != nullptr) {
+  if (serve.model.model.hub().has_name()) {
     return Fail(ErrorCode::kInvalidArgument,
                 "--hf-repo is not for a service, which has no folder for models: give the file, "
                 "which `quern pull` prints");
   }
   for (const WrittenFile& file : kWrittenFiles) {
     const std::string folder = file.folders + options.service_name() + "/";
-    const CLI::Option* given = options.Given(file.option);
-    if (given != nullptr && (!given->results().front().starts_with(folder) ||
-                             given->results().front().find("/..") != std::string::npos)) {
+    const std::string& path = file.path(serve);
+    if (!path.empty() && (!path.starts_with(folder) || path.find("/..") != std::string::npos)) {
       return Fail(ErrorCode::kInvalidArgument,
-                  "{} is {}: the service can write it to a file in {} alone", file.option,
-                  given->results().front(), folder);
+                  "{} is {}: the service can write it to a file in {} alone", file.option, path,
+                  folder);
     }
   }
   return {};
@@ -189,13 +185,13 @@ Result<ServedModels> TheModel(const InstallOptions& options) {
   Result<PlannedModel> planned = PlanModel(model, ReadProcessMemory().limit, {});
   if (!planned) return Propagate(planned);
   ServedModels served;
-  if (const CLI::Option* given = options.Given("--model")) {  // else the built-in one
-    Result<std::string> path = AbsolutePath(given->results().front());
+  if (!model.model.path().empty()) {  // else the built-in one
+    Result<std::string> path = AbsolutePath(model.model.path());
     if (!path) return Propagate(path);
     served.arguments = {"--model", *path};
     served.files = FilesOf(*path);
   }
-  if (options.Given("--kv-tokens") == nullptr) {
+  if (model.engine.kv_tokens == 0) {
     served.arguments.insert(served.arguments.end(),
                             {"--kv-tokens", std::to_string(planned->plan.kv_tokens)});
   }
@@ -281,12 +277,15 @@ Result<ServiceUnit> MakeUnit(InstallOptions& options) {
   unit.arguments.insert(unit.arguments.end(), served->arguments.begin(), served->arguments.end());
   const std::vector<std::string> given = ArgumentsOf(options);
   unit.arguments.insert(unit.arguments.end(), given.begin(), given.end());
-  for (const std::string_view name : kServiceFileOptions) {
-    const CLI::Option* option = options.Given(fmt::format("--{}", name));
-    if (option == nullptr) continue;
-    Result<std::string> path = AbsolutePath(option->results().front());
+  // In the order of the names.
+  const std::array<const std::string*, kServiceFileOptions.size()> copied = {
+      &serve.http.api_key_file, &serve.model.chat_template.path(), &serve.http.screening_file,
+      &serve.tls.certificate, &serve.tls.key};
+  for (size_t i = 0; i < copied.size(); ++i) {
+    if (copied[i]->empty()) continue;
+    Result<std::string> path = AbsolutePath(*copied[i]);
     if (!path) return Propagate(path);
-    unit.copied_files.push_back({std::string(name), *path});
+    unit.copied_files.push_back({std::string(kServiceFileOptions[i]), *path});
   }
   unit.can_reload = serve.can_reload();
   unit.has_several = serve.has_several();
@@ -305,13 +304,14 @@ Result<ServiceUnit> MakeUnit(InstallOptions& options) {
     unit.calls_out = !IsLoopback(HostOfUrl(*url));
   }
   for (const WrittenFile& file : kWrittenFiles) {
-    if (options.Given(file.option) != nullptr) unit.*file.folder = options.service_name();
+    if (!file.path(serve).empty()) unit.*file.folder = options.service_name();
   }
   // Who counts the tokens of keys does not want a restart to forget them.
-  if (options.Given("--api-key-file") != nullptr && options.Given(kUsageOption) == nullptr) {
+  if (!serve.http.api_key_file.empty() && serve.http.usage_file.empty()) {
     unit.state_folder = options.service_name();
-    unit.arguments.insert(unit.arguments.end(),
-                          {kUsageOption, kStateFolders + options.service_name() + "/usage"});
+    unit.arguments.insert(
+        unit.arguments.end(),
+        {kUsageOption, UsagePath, kStateFolders + options.service_name() + "/usage"});
   }
   unit.has_low_port = serve.http.port > 0 && serve.http.port < kFirstFreePort;
   unit.memory_max = MemoryMaxFor(served->memory_bytes);

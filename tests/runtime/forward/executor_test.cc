@@ -13,6 +13,7 @@
 #include <set>
 #include <vector>
 
+#include "runtime/forward/step_trace.h"
 #include "tests/testing/cpus.h"
 #include "tests/testing/memory_nodes.h"
 #include "tests/testing/tiny_model.h"
@@ -298,7 +299,8 @@ TEST_F(ExecutorTest, SharedAndRecomputedPrefixesAgree) {
   machine.Run(first, tokens_, 512);
   for (const size_t n_pages : {size_t{1}, size_t{4}, kLength / kPageTokens}) {
     Sequence second(&machine.pool);
-    second.Share(first.pages().first(n_pages));
+    const std::vector<PageSet> pages = first.pages();
+    second.Share(std::span(pages).first(n_pages));
     const size_t n_past = n_pages * kPageTokens;
     EXPECT_TRUE(SameBits(machine.Run(second, std::span(tokens_).subspan(n_past), 7),
                          std::span(alone_).subspan(n_past * n_vocab_)));

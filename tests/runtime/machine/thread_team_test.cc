@@ -9,10 +9,12 @@
 #include <thread>
 #include <vector>
 
+#include "tests/testing/await.h"
+
 namespace quern {
 namespace {
 
-class ThreadTeamTest : public testing::TestWithParam<int> {};
+class ThreadTeamTest : public ::testing::TestWithParam<int> {};
 
 /// Workers that are busy elsewhere do not come, so a test that needs the whole team tries again.
 constexpr int kMostRuns = 5000;
@@ -85,10 +87,10 @@ TEST(ThreadTeam, AWorkerThatComesLateJoinsAtABarrier) {
     ThreadTeam team(n_cpus);
     team.ForEach(static_cast<size_t>(n_cpus), [&](size_t) {
       n_busy.fetch_add(1);
-      while (!released) std::this_thread::yield();
+      testing::Await("the release", [&] { return released.load(); });
     });
   });
-  while (n_busy < n_cpus) std::this_thread::yield();
+  testing::Await("all workers at work", [&] { return n_busy == n_cpus; });
 
   constexpr size_t kItems = 7;
   constexpr size_t kMostRounds = 10000;
@@ -118,7 +120,7 @@ TEST(ThreadTeam, AWorkerThatComesLateJoinsAtABarrier) {
   EXPECT_EQ(wrong, 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Threads, ThreadTeamTest, testing::Values(1, 2, 3, 5));
+INSTANTIATE_TEST_SUITE_P(Threads, ThreadTeamTest, ::testing::Values(1, 2, 3, 5));
 
 }  // namespace
 }  // namespace quern

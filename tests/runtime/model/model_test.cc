@@ -171,8 +171,8 @@ TEST_F(ModelTest, NamesTheTensorThatIsWrong) {
             "tensor 'blk.1.ffn_up.weight' is 256 x 100, expected 256 x 512");
   EXPECT_EQ(Message({"output.weight", "output.weight", GgmlType::kIQ2_S, {256, 512}}),
             "tensor 'output.weight' is of type IQ2_S, which Quern does not run");
-  EXPECT_THAT(Message({"output.weight", "blk.0.attn_q.bias", GgmlType::kF32, {256}}),
-              EndsWith("'blk.0.attn_q.bias' has no place in architecture 'llama'"));
+  EXPECT_THAT(Message({"output.weight", "blk.0.attn_output.bias", GgmlType::kF32, {256}}),
+              EndsWith("'blk.0.attn_output.bias' has no place in architecture 'llama'"));
   EXPECT_EQ(Message({"output.weight", "new\nline\x1b[2J", GgmlType::kF32, {256}}),
             "tensor 'new\\nline\\x1b[2J' has no place in architecture 'llama'");
 }

@@ -16,11 +16,13 @@
 #include <vector>
 
 #include "tests/server/raw_client.h"
+#include "tests/testing/await.h"
 
 namespace quern {
 namespace {
 
 using std::chrono::milliseconds;
+using testing::Await;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -96,10 +98,6 @@ class Server {
   std::atomic<int> n_drops_{0};
   std::atomic<bool> flood_ended_{false};
 };
-
-void WaitFor(const std::function<bool()>& condition) {
-  while (!condition()) std::this_thread::sleep_for(milliseconds(1));
-}
 
 /// An answer that refuses: the status, OpenAI's error object with it, and the end.
 void ExpectRefusal(const std::string& answer, int status) {
@@ -250,7 +248,7 @@ TEST(GuardedServer, AReaderThatStallsIsCutOff) {
   Server server(limits);
   RawClient client(server.port(), 4096);
   client.Send("GET /flood HTTP/1.1\r\nHost: h\r\n\r\n");
-  WaitFor([&] { return server.flood_ended(); });
+  Await("the end of the flood", [&] { return server.flood_ended(); });
   EXPECT_THAT(server.Ask(kHello), EndsWith("hi"));
 }
 
@@ -272,7 +270,7 @@ TEST(GuardedServer, SlowClientsDoNotHoldUpOthers) {
   slow[2].Send("defghi");
   EXPECT_THAT(slow[2].ReadTo("<abcdefghi>"), EndsWith("<abcdefghi>"));
   slow.clear();
-  WaitFor([&] { return server.server().n_connections() == 0; });
+  Await("no connection", [&] { return server.server().n_connections() == 0; });
 }
 
 TEST(GuardedServer, MoreConnectionsThanAllowedAreTurnedAway) {
@@ -288,7 +286,7 @@ TEST(GuardedServer, MoreConnectionsThanAllowedAreTurnedAway) {
   ExpectRefusal(answer, 503);
   EXPECT_THAT(answer, HasSubstr("Retry-After: 1\r\n"));
   flooded.pop_back();
-  WaitFor([&] { return server.server().n_connections() < 2; });
+  Await("fewer than 2 connections", [&] { return server.server().n_connections() < 2; });
   EXPECT_THAT(server.Ask(kHello), EndsWith("hi"));
 }
 
@@ -300,7 +298,8 @@ TEST(GuardedServer, AConnectionThatWaitsForItsClientGivesWay) {
   slow.Send("GET /hello");
   // Newcomers are turned away while this one may yet be honest, and then one takes its place.
   std::string answer;
-  WaitFor([&] { return (answer = server.Ask(kHello)).find(" 503 ") == std::string::npos; });
+  Await("another answer than 503",
+        [&] { return (answer = server.Ask(kHello)).find(" 503 ") == std::string::npos; });
   EXPECT_THAT(answer, EndsWith("hi"));
   EXPECT_THAT(slow.ReadAll(), Not(HasSubstr("200")));
 }
@@ -317,8 +316,8 @@ TEST(GuardedServer, StoppingWaitsForNoClient) {
   in_body.Send("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc");
   RawClient stalled(server.port(), 4096);
   stalled.Send("GET /flood HTTP/1.1\r\nHost: h\r\n\r\n");
-  WaitFor([&] { return server.server().n_connections() == 5; });
-  WaitFor([&, before = 0]() mutable {  // for the flood to come to a halt
+  Await("5 connections", [&] { return server.server().n_connections() == 5; });
+  Await("a halted flood", [&, before = 0]() mutable {  // for the flood to come to a halt
     std::this_thread::sleep_for(milliseconds(20));
     return std::exchange(before, server.n_drops()) == server.n_drops() && before > 0;
   });

@@ -16,6 +16,7 @@
 #include "server/access/certificate.h"
 #include "server/http/guarded_server.h"
 #include "tests/server/raw_client.h"
+#include "tests/testing/await.h"
 #include "tests/testing/temp_dir.h"
 #include "tests/testing/write_file.h"
 
@@ -24,6 +25,7 @@ namespace {
 
 using std::chrono::milliseconds;
 using ::testing::AllOf;
+using testing::Await;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -60,7 +62,7 @@ class Server {
     server_.Get("/hello", [](const auto&, auto& response) { response.set_content("hi", "a/b"); });
     server_.Get("/wait", [this](const auto& request, auto&) {
       n_waiting_ = 1;
-      while (!request.is_connection_closed()) std::this_thread::sleep_for(milliseconds(1));
+      Await("a client that leaves", [&] { return request.is_connection_closed(); });
       n_waiting_ = 0;
     });
     server_.Get("/flood", [this](const auto&, auto& response) {
@@ -103,12 +105,6 @@ class Server {
   std::atomic<int> last_refusal_{0};
   std::atomic<bool> flood_ended_{false};
 };
-
-/// Waits until a condition holds, whatever time the machine takes.
-template <typename Condition>
-void WaitFor(const Condition& condition) {
-  while (!condition()) std::this_thread::sleep_for(milliseconds(1));
-}
 
 /// A client that speaks TLS over a RawClient's socket and waits for every answer.
 class TlsClient {
@@ -248,13 +244,13 @@ TEST_F(Tls, AHandlerSeesItsClientLeave) {
   for (const bool says_farewell : {true, false}) {
     auto client = std::make_unique<TlsClient>(server.port());
     client->Send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
-    WaitFor([&] { return server.n_waiting() == 1; });
+    Await("a waiting request", [&] { return server.n_waiting() == 1; });
     if (says_farewell) {
       client->SayFarewell();  // and the socket stays open
     } else {
       client.reset();
     }
-    WaitFor([&] { return server.n_waiting() == 0; });
+    Await("its end", [&] { return server.n_waiting() == 0; });
   }
 }
 
@@ -262,7 +258,7 @@ TEST_F(Tls, AHandlerIsNotDeceivedByWhatItsClientSends) {
   const Server server(*tls_);
   TlsClient client(server.port());
   client.Send(std::string("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n") + kHello);
-  WaitFor([&] { return server.n_waiting() == 1; });
+  Await("a waiting request", [&] { return server.n_waiting() == 1; });
   client.Send(kHello);
   std::this_thread::sleep_for(milliseconds(50));
   EXPECT_EQ(server.n_waiting(), 1);
@@ -274,7 +270,7 @@ TEST_F(Tls, AReaderThatStallsIsCutOff) {
   const Server server(*tls_, limits);
   TlsClient client(server.port());
   client.Send("GET /flood HTTP/1.1\r\nHost: h\r\n\r\n");
-  WaitFor([&] { return server.flood_ended(); });
+  Await("the end of the flood", [&] { return server.flood_ended(); });
   client.ReadTo("");
 }
 
@@ -293,7 +289,7 @@ TEST_F(Tls, MoreConnectionsThanAllowedAreTurnedAway) {
   const Server server(*tls_, limits);
   TlsClient first(server.port());
   first.Send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
-  WaitFor([&] { return server.n_waiting() == 1; });
+  Await("a waiting request", [&] { return server.n_waiting() == 1; });
   TlsClient second(server.port());
   ASSERT_TRUE(second.connected());
   EXPECT_THAT(second.ReadTo(""), StartsWith("HTTP/1.1 503 "));

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "tests/server/serving.h"
+#include "tests/testing/await.h"
 
 namespace quern {
 namespace {
@@ -16,7 +17,7 @@ namespace {
 using std::chrono::milliseconds;
 using ::testing::HasSubstr;
 
-constexpr milliseconds kLong{600'000};
+constexpr milliseconds kLong{30'000};
 const auto kStays = [] { return false; };
 
 HttpError ErrorOf(const tl::expected<ModelLease, NoReply>& lease) {
@@ -26,11 +27,11 @@ HttpError ErrorOf(const tl::expected<ModelLease, NoReply>& lease) {
 class ModelPoolTest : public ::testing::Test {
  protected:
   /// A model of ten bytes.
-  ServedModel Demo(const std::string& id, const std::string& settings = "") {
+  ServedModel Demo(const std::string& id, const std::string& path = "") {
     ServedModel demo =
         ServedDemo(id, {.n_ctx = 64, .max_running = 1, .n_threads = 1}, 0, &metrics_);
     demo.memory_bytes = 10;
-    demo.settings = settings;
+    demo.recipe.path = path;
     return demo;
   }
   ModelStatus StatusOf(const std::string& id) const {
@@ -42,7 +43,7 @@ class ModelPoolTest : public ::testing::Test {
   }
   bool IsLoaded(const std::string& id) const { return StatusOf(id).state == ModelState::kLoaded; }
   void AwaitUnloaded(const std::string& id) const {
-    while (IsLoaded(id)) std::this_thread::yield();
+    testing::Await("an unloaded " + id, [&] { return !IsLoaded(id); });
   }
 
   Metrics metrics_{"1"};
@@ -99,7 +100,7 @@ TEST_F(ModelPoolTest, WhatIsInUseFinishesAndMakesRoom) {
   ASSERT_TRUE(pool_.Configure({.max_loaded = 1, .load_wait = kLong}, {Demo("a"), Demo("b")}));
   std::optional<ModelLease> held(*pool_.Acquire("a", kStays));
   std::thread other([&] { EXPECT_TRUE(pool_.Acquire("b", kStays)); });
-  while (pool_.AcquireLoaded("a")) std::this_thread::yield();  // it takes no more
+  testing::Await("that a takes no more", [&] { return !pool_.AcquireLoaded("a"); });
   EXPECT_TRUE(IsLoaded("a"));
   std::thread again([&] { EXPECT_TRUE(pool_.Acquire("a", kStays)); });
   held.reset();
@@ -143,9 +144,10 @@ TEST_F(ModelPoolTest, WhatStaysLoadedIsNotUnloaded) {
 TEST_F(ModelPoolTest, AFailureIsToldAndTriedAgain) {
   std::atomic<bool> fails{true};
   ServedModel demo = Demo("a");
-  demo.load = [&fails, load = demo.load]() -> Result<std::unique_ptr<InferenceThread>> {
+  demo.load = [&fails, load = demo.load](
+                  const ModelRecipe& recipe) -> Result<std::unique_ptr<InferenceThread>> {
     if (fails) return Fail(ErrorCode::kIo, "/secret/a.gguf: gone");
-    return load();
+    return load(recipe);
   };
   ASSERT_TRUE(pool_.Configure({.load_wait = kLong}, {demo}));
   const auto failed = pool_.Acquire("a", kStays);
@@ -160,7 +162,9 @@ TEST_F(ModelPoolTest, AFailureIsToldAndTriedAgain) {
 TEST_F(ModelPoolTest, PreloadTellsWhyNot) {
   ServedModel demo = Demo("a");
   demo.preload = true;
-  demo.load = []() -> Result<std::unique_ptr<InferenceThread>> { throw std::bad_alloc(); };
+  demo.load = [](const ModelRecipe&) -> Result<std::unique_ptr<InferenceThread>> {
+    throw std::bad_alloc();
+  };
   ASSERT_TRUE(pool_.Configure({}, {demo}));
   const Status status = pool_.Preload();
   ASSERT_FALSE(status);
@@ -171,9 +175,9 @@ TEST_F(ModelPoolTest, PreloadTellsWhyNot) {
 TEST_F(ModelPoolTest, WhoWaitsTooLongIsToldToComeBack) {
   std::promise<void> go_on;
   ServedModel demo = Demo("a");
-  demo.load = [load = demo.load, wait = go_on.get_future().share()] {
-    wait.wait();
-    return load();
+  demo.load = [load = demo.load, wait = go_on.get_future().share()](const ModelRecipe& recipe) {
+    testing::AwaitValue("leave to go on", wait);
+    return load(recipe);
   };
   ASSERT_TRUE(pool_.Configure({.load_wait = milliseconds(1)}, {demo}));
   const auto late = pool_.Acquire("a", kStays);
@@ -220,19 +224,20 @@ TEST_F(ModelPoolTest, AModelRemovedWhileItLoadsGoes) {
     std::promise<void> go_on;
     std::atomic<bool> loading{false};
     ServedModel demo = Demo("a");
-    demo.load = [&, load = demo.load]() -> Result<std::unique_ptr<InferenceThread>> {
+    demo.load = [&, load = demo.load](
+                    const ModelRecipe& recipe) -> Result<std::unique_ptr<InferenceThread>> {
       loading = true;
-      go_on.get_future().wait();
+      testing::AwaitValue("leave to go on", go_on.get_future());
       if (fails) return Fail(ErrorCode::kIo, "gone");
-      return load();
+      return load(recipe);
     };
     ASSERT_TRUE(pool_.Configure({.load_wait = kLong}, {demo, Demo("b")}));
     EXPECT_FALSE(pool_.Load("a"));
-    while (!loading) std::this_thread::yield();
+    testing::Await("loading", [&] { return loading.load(); });
     ASSERT_TRUE(pool_.Configure({.load_wait = kLong}, {Demo("b")}));
     go_on.set_value();
     EXPECT_TRUE(pool_.Acquire("b", kStays));  // after the other, by the same thread
-    while (pool_.max_requests() != 1) std::this_thread::yield();
+    testing::Await("one loaded model", [&] { return pool_.max_requests() == 1; });
     EXPECT_EQ(pool_.status().size(), 1U);
   }
 }
@@ -240,7 +245,7 @@ TEST_F(ModelPoolTest, AModelRemovedWhileItLoadsGoes) {
 TEST_F(ModelPoolTest, LoadsAndUnloadsOnRequest) {
   ASSERT_TRUE(pool_.Configure({.load_wait = kLong}, {Demo("a")}));
   EXPECT_FALSE(pool_.Load("a"));
-  while (!IsLoaded("a")) std::this_thread::yield();
+  testing::Await("a loaded a", [&] { return IsLoaded("a"); });
   EXPECT_FALSE(pool_.Unload("a"));
   AwaitUnloaded("a");
   EXPECT_EQ(pool_.Load("b")->status, 404);
@@ -258,9 +263,11 @@ TEST_F(ModelPoolTest, CountsOutlastTheirModels) {
     ASSERT_TRUE(lease->inference().Submit(requests, 0, events));
     while (true) {
       const auto event = events->Take(kLong);
+      ASSERT_TRUE(event) << "no event for 30 s";
       if (event->event.finished) break;
     }
-    while (lease->inference().status().generated_tokens == 0) std::this_thread::yield();
+    testing::Await("counted tokens",
+                   [&] { return lease->inference().status().generated_tokens > 0; });
   }
   const uint64_t n = pool_.engine_status().prompt_tokens;
   EXPECT_EQ(n, 3U);

@@ -6,6 +6,8 @@
 #include <thread>
 #include <vector>
 
+#include "tests/testing/await.h"
+
 namespace quern {
 namespace {
 
@@ -45,12 +47,12 @@ TEST(ThreadBudget, WhoNeedsAllIsNotPassedByOthers) {
       const ThreadBudget::Share all = budget.Take(2);
       has_all = true;
     });
-    while (budget.n_waiting() < 1) std::this_thread::yield();
+    testing::Await("one that waits", [&] { return budget.n_waiting() == 1; });
     threads.emplace_back([&] {
       const ThreadBudget::Share other = budget.Take(1);
       EXPECT_TRUE(has_all);
     });
-    while (budget.n_waiting() < 2) std::this_thread::yield();
+    testing::Await("two that wait", [&] { return budget.n_waiting() == 2; });
   }
   for (std::thread& thread : threads) thread.join();
 }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include <sstream>
 #include <thread>
 
+#include "tests/testing/await.h"
 #include "tests/testing/read_file.h"
 #include "tests/testing/temp_dir.h"
 
@@ -189,7 +191,7 @@ TEST_F(RequestLogTest, AFullDiskLosesLinesAndNothingElse) {
   options_.file = "/dev/full";
   const auto log = Open();
   for (int i = 0; i < 3; ++i) log->Write(LogLevel::kInfo, "line");
-  while (log->n_lost() < 3) std::this_thread::yield();
+  testing::Await("three lost lines", [&] { return log->n_lost() >= 3; });
   EXPECT_EQ(log->n_lost(), 3U);
 }
 
@@ -210,6 +212,8 @@ TEST_F(RequestLogTest, AStalledReaderLosesTheOldestLinesAndIsToldOfIt) {
   std::string text;
   char buffer[4096];
   while (text.find(last) == std::string::npos) {
+    pollfd more = {reader, POLLIN, 0};
+    ASSERT_EQ(poll(&more, 1, 30'000), 1) << "no line for 30 s";
     const ssize_t n = read(reader, buffer, sizeof buffer);
     ASSERT_GT(n, 0);
     text.append(buffer, static_cast<size_t>(n));
@@ -257,6 +261,8 @@ TEST(RequestLogOnStderr, EndsThoughNobodyReads) {
     const std::string value(1000, '\x01');  // 6,000 bytes when escaped, more than PIPE_BUF
     for (int i = 0; i < 2000; ++i) (*log)->Write(LogLevel::kInfo, "line", {{"value", value}});
   }
+  pollfd line = {pipe.reader(), POLLIN, 0};
+  ASSERT_EQ(poll(&line, 1, 30'000), 1) << "no line for 30 s";
   char start[] = "20";
   EXPECT_EQ(read(pipe.reader(), start, 2), 2);
   EXPECT_THAT(start, StartsWith("20"));
@@ -269,7 +275,7 @@ TEST(RequestLogOnStderr, OutlivesItsReader) {
   const Result<std::unique_ptr<RequestLog>> log = RequestLog::Open({});
   ASSERT_TRUE(log);
   (*log)->Write(LogLevel::kInfo, "line");
-  while ((*log)->n_lost() < 1) std::this_thread::yield();
+  testing::Await("a lost line", [&] { return (*log)->n_lost() > 0; });
   EXPECT_EQ((*log)->n_lost(), 1U);
 }
 

@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/testing/await.h"
 #include "tests/testing/local_hub.h"
 #include "tests/testing/read_file.h"
 #include "tests/testing/run_command.h"
@@ -173,9 +174,9 @@ TEST_F(PullTest, GoesOnAfterItWasKilled) {
   const pid_t child = Spawn({"pull", "org/repo", "--hf-endpoint", hub_.endpoint()});
   ASSERT_GT(child, 0);
   const std::string path = PathOf("m-Q4_K_M.gguf");
-  while (PartialFile::ExtentAt(path).n_done == 0 && waitpid(child, nullptr, WNOHANG) == 0) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
+  testing::Await("the first bytes", [&] {
+    return PartialFile::ExtentAt(path).n_done > 0 || waitpid(child, nullptr, WNOHANG) != 0;
+  });
   kill(child, SIGKILL);
   waitpid(child, nullptr, 0);
   const uint64_t n_done = PartialFile::ExtentAt(path).n_done;

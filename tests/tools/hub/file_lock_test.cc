@@ -6,6 +6,7 @@
 #include <future>
 #include <optional>
 
+#include "tests/testing/await.h"
 #include "tests/testing/temp_dir.h"
 
 namespace quern {
@@ -33,9 +34,9 @@ TEST(FileLock, WaitsForItsEndAndSaysSo) {
   auto second = std::async(std::launch::async, [&] {
     return FileLock::Acquire(path, [&] { waits.set_value(); }).has_value();
   });
-  waits.get_future().wait();
+  testing::AwaitValue("that the second waits", waits.get_future());
   first.reset();
-  EXPECT_TRUE(second.get());
+  EXPECT_TRUE(testing::AwaitValue("the lock", second));
   EXPECT_FALSE(std::filesystem::exists(path));
 }
 

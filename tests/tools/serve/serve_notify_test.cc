@@ -12,6 +12,7 @@
 #include <string>
 #include <utility>
 
+#include "tests/testing/await.h"
 #include "tests/testing/notify_socket.h"
 #include "tests/testing/temp_dir.h"
 #include "tests/testing/write_file.h"
@@ -52,7 +53,9 @@ class Service {
   /// Waits for its end; -1 when a signal ended it.
   int ExitCode() {
     int status = 0;
-    waitpid(std::exchange(process_, -1), &status, 0);
+    testing::Await("the end of the service",
+                   [&] { return waitpid(process_, &status, WNOHANG) != 0; });
+    process_ = -1;
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
 

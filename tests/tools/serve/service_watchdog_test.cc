@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "server/inference/inference_thread.h"
+#include "tests/testing/await.h"
 #include "tests/testing/notify_socket.h"
 #include "tests/testing/temp_dir.h"
 #include "tests/testing/variable.h"
@@ -77,7 +78,7 @@ class ServiceWatchdogTest : public ::testing::Test {
   /// The thread hangs after the next token of an answer, until Release. Returns when it does.
   void Hang() {
     shall_hang_ = true;
-    hangs_.wait(false);
+    testing::Await("that it hangs", [&] { return hangs_.load(); });
   }
   void Release() {
     shall_hang_ = false;
@@ -86,7 +87,6 @@ class ServiceWatchdogTest : public ::testing::Test {
   void AfterToken() {
     if (!shall_hang_) return;
     hangs_ = true;
-    hangs_.notify_all();
     shall_hang_.wait(true);
   }
 
@@ -101,7 +101,7 @@ class ServiceWatchdogTest : public ::testing::Test {
       ServiceNotifier::Create(manager_.address()).value();
   std::atomic<bool> shall_hang_{false};
   std::atomic<bool> hangs_{false};
-  InferenceThread inference_{MakeEngine(), 8, [this](double) { AfterToken(); }};
+  InferenceThread inference_{MakeEngine(), 8, {.on_inter_token = [this](double) { AfterToken(); }}};
 };
 
 TEST_F(ServiceWatchdogTest, SaysThatAnIdleServerIsAlive) {
@@ -127,7 +127,7 @@ TEST_F(ServiceWatchdogTest, IsSilentWhileTheInferenceThreadHangs) {
   });
   const auto looked = [&](int times) {
     const int end = n_stalled + times;
-    while (n_stalled < end) std::this_thread::sleep_for(milliseconds(1));
+    testing::Await("looks at what is stalled", [&] { return n_stalled >= end; });
   };
   Generate();
   Hang();
