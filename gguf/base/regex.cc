@@ -20,6 +20,13 @@ using Pcre2Ptr = std::unique_ptr<T, FreePcre2>;
 
 PCRE2_SPTR Units(std::string_view text) { return reinterpret_cast<PCRE2_SPTR>(text.data()); }
 
+Pcre2Ptr<pcre2_match_context> ContextOf(uint32_t most_steps) {
+  Pcre2Ptr<pcre2_match_context> context(pcre2_match_context_create(nullptr));
+  pcre2_set_match_limit(context.get(), most_steps);
+  pcre2_set_depth_limit(context.get(), most_steps);
+  return context;
+}
+
 struct Work {
   PCRE2_SIZE at = 0;
   int64_t left = 0;
@@ -38,6 +45,9 @@ int CountWork(pcre2_callout_block* step, void* data) {
 
 struct Regex::Code {
   Pcre2Ptr<pcre2_code> code;
+  /// PCRE2's own limits are some millions of steps. Never written to again, so that all may share
+  /// it.
+  Pcre2Ptr<pcre2_match_context> no_limits = ContextOf(RegexLimits::kNone);
 };
 
 Result<Regex> Regex::Compile(std::string_view source, const RegexOptions& options) {
@@ -64,26 +74,29 @@ Result<Regex> Regex::Compile(std::string_view source, const RegexOptions& option
 struct RegexMatcher::Scratch {
   RegexLimits limits;
   Pcre2Ptr<pcre2_match_data> data{pcre2_match_data_create(1, nullptr)};
-  Pcre2Ptr<pcre2_match_context> context{pcre2_match_context_create(nullptr)};
+  Pcre2Ptr<pcre2_match_context> context{};  ///< null: without limits
   Work work{};
 };
 
 RegexMatcher::RegexMatcher(const RegexLimits& limits)
     : scratch_(std::make_unique<Scratch>(Scratch{.limits = limits})) {
-  pcre2_match_context* context = scratch_->context.get();
-  pcre2_set_match_limit(context, limits.steps);
-  pcre2_set_depth_limit(context, limits.steps);
-  if (limits.work > 0) pcre2_set_callout(context, CountWork, &scratch_->work);
+  if (limits.steps == RegexLimits::kNone && limits.work == 0) return;
+  scratch_->context = ContextOf(limits.steps);
+  if (limits.work > 0) {
+    pcre2_set_callout(scratch_->context.get(), CountWork, &scratch_->work);
+  }
 }
 
 RegexMatcher::~RegexMatcher() = default;
 
 RegexMatcher::Outcome RegexMatcher::Find(const Regex& regex, std::string_view text) {
   Scratch& scratch = *scratch_;
+  pcre2_match_context* const context =
+      (scratch.context != nullptr ? scratch.context : regex.code_->no_limits).get();
   const auto match = [&](uint32_t options) {
     scratch.work = {.left = scratch.limits.work};
     return pcre2_match(regex.code_->code.get(), Units(text), text.size(), 0, options,
-                       scratch.data.get(), scratch.context.get());
+                       scratch.data.get(), context);
   };
   int rc = match(0);
   // The JIT's stack has an end; the interpreter takes from the heap.

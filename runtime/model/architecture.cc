@@ -15,11 +15,4 @@ const std::vector<const Architecture*>& Architectures() {
   return kAll;
 }
 
-const Architecture* FindArchitecture(std::string_view name) {
-  for (const Architecture* architecture : Architectures()) {
-    if (architecture->name == name) return architecture;
-  }
-  return nullptr;
-}
-
 }  // namespace quern

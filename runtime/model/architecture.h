@@ -27,7 +27,4 @@ struct Architecture {
 /// Those that Quern runs, in the order of architectures.inc.
 const std::vector<const Architecture*>& Architectures();
 
-/// Null when no architecture has this name.
-const Architecture* FindArchitecture(std::string_view name);
-
 }  // namespace quern

@@ -33,9 +33,9 @@ Result<uint32_t> VocabularySize(const GgufFile& file) {
   return static_cast<uint32_t>(embedding->n_rows());
 }
 
-std::string KnownArchitectures() {
+std::string NamesOf(Families families) {
   std::string names;
-  for (const Architecture* architecture : Architectures()) {
+  for (const Architecture* architecture : families) {
     if (!names.empty()) names += ", ";
     names += architecture->name;
   }
@@ -130,8 +130,8 @@ void ReadCommonKeys(HParamsReader& reader, HParams& hparams) {
 
 }  // namespace
 
-Result<HParams> HParams::Load(const GgufFile& file) {
-  Result<HParams> hparams = FromMetadata(file);
+Result<HParams> HParams::Load(const GgufFile& file, Families families) {
+  Result<HParams> hparams = FromMetadata(file, families);
   if (!hparams) return hparams;
   Result<uint32_t> n_vocab = VocabularySize(file);
   if (!n_vocab) return Propagate(n_vocab);
@@ -139,15 +139,17 @@ Result<HParams> HParams::Load(const GgufFile& file) {
   return hparams;
 }
 
-Result<HParams> HParams::FromMetadata(const GgufFile& file) {
+Result<HParams> HParams::FromMetadata(const GgufFile& file, Families families) {
+  if (families.empty()) families = Architectures();
   Result<std::string_view> arch = file.GetString("general.architecture");
   if (!arch) return Propagate(arch);
   HParams hparams;
-  hparams.architecture = FindArchitecture(*arch);
-  if (hparams.architecture == nullptr) {
+  const auto family = std::ranges::find(families, *arch, &Architecture::name);
+  if (family == families.end()) {
     return Fail(ErrorCode::kUnsupported, "{}: architecture {} is not one Quern runs ({})",
-                file.name(), Quoted(*arch), KnownArchitectures());
+                file.name(), Quoted(*arch), NamesOf(families));
   }
+  hparams.architecture = *family;
   HParamsReader reader(file, std::string(*arch));
   ReadCommonKeys(reader, hparams);
   if (reader.status()) hparams.architecture->describe(reader, hparams);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,9 @@
 namespace quern {
 
 struct Architecture;
+
+/// Architectures that a file may be of; none: all that Quern runs.
+using Families = std::span<const Architecture* const>;
 
 struct HParams {
   const Architecture* architecture = nullptr;
@@ -31,10 +35,10 @@ struct HParams {
 
   /// Errors: kUnsupported naming the architecture or what of the description Quern does not run,
   /// kCorruptFile the key or tensor that is off.
-  static Result<HParams> Load(const GgufFile& file);
+  static Result<HParams> Load(const GgufFile& file, Families families = {});
   /// Without a look at the tensors: n_vocab stays 0, and rope_freqs.weight does not count if it is
   /// not there.
-  static Result<HParams> FromMetadata(const GgufFile& file);
+  static Result<HParams> FromMetadata(const GgufFile& file, Families families = {});
 };
 
 }  // namespace quern

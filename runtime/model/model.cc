@@ -44,7 +44,7 @@ class ModelLoader {
   };
 
   Status LoadVocabulary(const LoadOptions& options) {
-    Result<HParams> hparams = HParams::Load(file_);
+    Result<HParams> hparams = HParams::Load(file_, options.families);
     if (!hparams) return Propagate(hparams);
     model_.hparams_ = std::move(*hparams);
     Result<Tokenizer> tokenizer = Tokenizer::Load(file_);

@@ -36,6 +36,7 @@ struct LoadOptions {
   /// With kPack, called with the share done, 0 to 1, from the loading thread.
   std::function<void(double)> progress = nullptr;
   MemoryNodes nodes = MemoryNodes::OfMachine();
+  Families families{};  ///< that the file may be of; none: all
 };
 
 class Model {

@@ -92,18 +92,14 @@ Result<std::unique_ptr<UsageFile>> UsageFile::Open(std::string path, Quotas* quo
                                                    RequestLog* log) {
   std::unique_ptr<UsageFile> file(new UsageFile(std::move(path), quotas, log));
   if (Status status = file->Save(); !status) return Propagate(status);
-  file->saving_ = std::thread([raw = file.get()] { raw->Run(); });
+  file->saving_.emplace(kInterval, IntervalThread::First::kAfterInterval,
+                        [raw = file.get()] { raw->SaveOrTell(); });
   return file;
 }
 
 UsageFile::~UsageFile() {
-  if (!saving_.joinable()) return;
-  {
-    const std::lock_guard lock(mutex_);
-    is_ending_ = true;
-  }
-  changed_.notify_one();
-  saving_.join();
+  if (!saving_) return;
+  saving_.reset();
   SaveOrTell();
 }
 
@@ -121,15 +117,6 @@ void UsageFile::SaveOrTell() {
     log_->Write(LogLevel::kWarning, "usage not written", {{"error", status.error().message}});
   }
   is_told_ = !status;
-}
-
-void UsageFile::Run() {
-  std::unique_lock lock(mutex_);
-  while (!changed_.wait_for(lock, kInterval, [this] { return is_ending_; })) {
-    lock.unlock();
-    SaveOrTell();
-    lock.lock();
-  }
 }
 
 }  // namespace quern

@@ -1,13 +1,12 @@
 // The tokens that keys have used today, in a file that outlasts the process.
 #pragma once
 
-#include <condition_variable>
 #include <memory>
-#include <mutex>
+#include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
+#include "gguf/base/interval_thread.h"
 #include "gguf/base/result.h"
 #include "server/access/quotas.h"
 #include "server/telemetry/request_log.h"
@@ -35,17 +34,13 @@ class UsageFile {
 
   Status Save();
   void SaveOrTell();
-  void Run();
 
   const std::string path_;
   Quotas* const quotas_;
   RequestLog* const log_;
   std::string saved_;     ///< as the file has it
   bool is_told_ = false;  ///< the log knows that it cannot be written
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool is_ending_ = false;  ///< under mutex_
-  std::thread saving_;
+  std::optional<IntervalThread> saving_;
 };
 
 }  // namespace quern

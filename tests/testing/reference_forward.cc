@@ -44,7 +44,8 @@ std::vector<double> ReferenceModel::Matrix::operator*(std::span<const double> x)
   return y;
 }
 
-ReferenceModel::ReferenceModel(const GgufFile& file) : hparams_(HParams::Load(file).value()) {
+ReferenceModel::ReferenceModel(const GgufFile& file, Families families)
+    : hparams_(HParams::Load(file, families).value()) {
   const auto matrix = [&file](TensorRole role, uint32_t layer = 0) {
     const TensorInfo& tensor = *file.FindTensor(TensorName(role, layer));
     return Matrix{tensor.n_rows(), tensor.n_cols(), Values(file, role, layer)};

@@ -17,7 +17,7 @@ namespace quern::testing {
 /// files that are known to be good: it keeps every weight as a double and checks nothing.
 class ReferenceModel {
  public:
-  explicit ReferenceModel(const GgufFile& file);
+  explicit ReferenceModel(const GgufFile& file, Families families = {});
 
   size_t n_vocab() const { return embedding_.n_rows; }
 

@@ -37,26 +37,12 @@ Result<std::chrono::microseconds> WatchdogInterval() {
 
 ServiceWatchdog::ServiceWatchdog(const ServiceNotifier& notifier,
                                  std::chrono::microseconds interval,
-                                 std::function<std::chrono::steady_clock::duration()> stalled)
-    : notifier_(notifier), interval_(interval), stalled_(std::move(stalled)) {
-  if (interval_.count() > 0) thread_ = std::thread([this] { Loop(); });
-}
-
-ServiceWatchdog::~ServiceWatchdog() {
-  if (!thread_.joinable()) return;
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-  }
-  wake_.notify_one();
-  thread_.join();
-}
-
-void ServiceWatchdog::Loop() {
-  std::unique_lock lock(mutex_);
-  do {
-    if (GoesOn(stalled_(), interval_)) notifier_.Alive();
-  } while (!wake_.wait_for(lock, interval_ / 2, [this] { return stopping_; }));
+                                 std::function<std::chrono::steady_clock::duration()> stalled) {
+  if (interval.count() == 0) return;
+  thread_.emplace(interval / 2, IntervalThread::First::kAtOnce,
+                  [&notifier, interval, stalled = std::move(stalled)] {
+                    if (GoesOn(stalled(), interval)) notifier.Alive();
+                  });
 }
 
 }  // namespace quern

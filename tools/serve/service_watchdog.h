@@ -2,11 +2,10 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <functional>
-#include <mutex>
-#include <thread>
+#include <optional>
 
+#include "gguf/base/interval_thread.h"
 #include "gguf/base/result.h"
 #include "tools/serve/service_notifier.h"
 
@@ -29,22 +28,12 @@ constexpr bool GoesOn(std::chrono::steady_clock::duration stalled,
 class ServiceWatchdog {
  public:
   /// `stalled` tells for how long the work has made no progress; it is called from the thread.
+  /// `notifier` outlives the watchdog.
   ServiceWatchdog(const ServiceNotifier& notifier, std::chrono::microseconds interval,
                   std::function<std::chrono::steady_clock::duration()> stalled);
-  ~ServiceWatchdog();
-  ServiceWatchdog(const ServiceWatchdog&) = delete;
-  ServiceWatchdog& operator=(const ServiceWatchdog&) = delete;
 
  private:
-  void Loop();
-
-  const ServiceNotifier& notifier_;
-  std::chrono::microseconds interval_;
-  std::function<std::chrono::steady_clock::duration()> stalled_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  bool stopping_ = false;  ///< under mutex_
-  std::thread thread_;
+  std::optional<IntervalThread> thread_;
 };
 
 }  // namespace quern

@@ -309,9 +309,8 @@ Result<ServiceUnit> MakeUnit(InstallOptions& options) {
   // Who counts the tokens of keys does not want a restart to forget them.
   if (!serve.http.api_key_file.empty() && serve.http.usage_file.empty()) {
     unit.state_folder = options.service_name();
-    unit.arguments.insert(
-        unit.arguments.end(),
-        {kUsageOption, UsagePath, kStateFolders + options.service_name() + "/usage"});
+    unit.arguments.insert(unit.arguments.end(),
+                          {kUsageOption, kStateFolders + options.service_name() + "/usage"});
   }
   unit.has_low_port = serve.http.port > 0 && serve.http.port < kFirstFreePort;
   unit.memory_max = MemoryMaxFor(served->memory_bytes);

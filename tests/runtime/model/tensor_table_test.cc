@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "runtime/model/architecture.h"
 #include "runtime/model/hparams.h"
@@ -12,12 +13,12 @@
 namespace quern {
 namespace {
 
-HParams Described(const char* architecture) {
+HParams Described(std::string_view architecture) {
   LayerSpec layer;
   layer.attention = {.n_head = 4, .n_head_kv = 2, .k_dim = 8, .v_dim = 8, .rope = 0};
   layer.ffn.n_ff = 100;
   HParams hparams;
-  hparams.architecture = FindArchitecture(architecture);
+  hparams.architecture = *std::ranges::find(Architectures(), architecture, &Architecture::name);
   hparams.n_vocab = 1000;
   hparams.n_embd = 24;
   hparams.ropes.push_back({.n_rot = 6});

@@ -97,6 +97,7 @@ export class ServerProcess extends Server {
   static async start(flags = []) {
     const child = launch(quernExecutable, ['serve', '--port', '0', ...flags]);
     const url = await new Promise((resolve, reject) => {
+      setTimeout(() => reject(new Error('quern serve did not listen within 60 s')), 60_000).unref();
       child.once('error', reject);
       child.once('exit', (code) => reject(new Error(`quern serve ended with ${code} before it listened`)));
       createInterface({input: child.stdout}).on('line', (line) => {

@@ -53,6 +53,7 @@ export class Prometheus extends Server {
     let log = '';
     const url = await new Promise((resolve, reject) => {
       let found;
+      setTimeout(() => reject(new Error(`prometheus was not ready within 60 s:\n${log}`)), 60_000).unref();
       child.once('error', reject);
       child.once('exit', (code) => reject(new Error(`prometheus ended with ${code}:\n${log}`)));
       createInterface({input: child.stderr}).on('line', (line) => {
