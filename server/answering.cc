@@ -25,7 +25,7 @@ using OrNoReply = tl::expected<T, NoReply>;
 using Clock = std::chrono::steady_clock;
 
 /// How often the thread of a connection looks whether its client is still there.
-constexpr std::chrono::milliseconds kClientCheckInterval(100);
+constexpr std::chrono::milliseconds kClientPollInterval(100);
 
 /// Most answers of one request: every prompt's, or every text's embedding.
 constexpr size_t kMostAnswers = 2048;
@@ -146,15 +146,15 @@ OrNoReply<std::unique_ptr<Group>> StartGroup(std::vector<Request> requests, cons
 template <typename Source, typename Take>
 OrNoReply<void> TakeAll(Source& source, const ModelLease& lease, const AnsweringCall& call,
                         Take take) {
-  Clock::time_point next_check = Clock::now() + kClientCheckInterval;
+  Clock::time_point next_check = Clock::now() + kClientPollInterval;
   while (!source.finished()) {
-    if (auto part = source.Next(kClientCheckInterval); part && !take(*std::move(part))) {
+    if (auto part = source.Next(kClientPollInterval); part && !take(*std::move(part))) {
       call.exchange->NoteCutOff();
       return Refuse(CutOffError(lease.inference()));
     }
     if (Clock::now() < next_check) continue;
     if (call.is_client_gone()) return tl::unexpected<NoReply>(ClientGone());
-    next_check = Clock::now() + kClientCheckInterval;
+    next_check = Clock::now() + kClientPollInterval;
   }
   return {};
 }
@@ -197,7 +197,7 @@ HttpReply ReplyStream(std::unique_ptr<Generation> generation,
               std::move(lease), std::move(generation), std::move(format), call.exchange,
               EventStream::Options{.n_per_prompt = n_per_prompt,
                                    .ping_every = call.options.ping_every,
-                                   .client_check_interval = kClientCheckInterval})};
+                                   .client_poll_interval = kClientPollInterval})};
 }
 
 OrNoReply<std::vector<EmbedRequest>> EncodeInputs(const EmbeddingRequest& request,

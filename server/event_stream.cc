@@ -41,7 +41,7 @@ BodyStream::State EventStream::WriteNext(HttpSink& sink) {
 }
 
 BodyStream::State EventStream::WriteEvents(HttpSink& sink) {
-  std::optional<Generation::Part> part = generation_->Next(options_.client_check_interval);
+  std::optional<Generation::Part> part = generation_->Next(options_.client_poll_interval);
   if (!part) {
     const bool is_silent = Clock::now() >= last_write_ + options_.ping_every;
     const bool is_there = is_silent ? Send(sink, ":\n\n") : sink.is_writable();

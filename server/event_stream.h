@@ -26,7 +26,7 @@ class EventStream final : public BodyStream {
   struct Options {
     size_t n_per_prompt = 1;               ///< answers
     std::chrono::milliseconds ping_every;  ///< a comment when it is silent so long
-    std::chrono::milliseconds client_check_interval;
+    std::chrono::milliseconds client_poll_interval;
   };
   EventStream(ModelLease lease, std::unique_ptr<Generation> generation,
               std::unique_ptr<ResponseFormat> format, std::shared_ptr<Exchange> exchange,

@@ -19,7 +19,7 @@ struct ConnectionLimits {
   size_t max_head_fields = 100;
   size_t max_body_bytes = size_t{16} << 20;
   /// Connections, each with a thread of its own; one more takes the place of one that has kept the
-  /// server waiting, or is turned away.
+  /// server waiting, or is rejected.
   size_t max_connections = 512;
 };
 

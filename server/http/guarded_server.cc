@@ -20,9 +20,9 @@ namespace {
 /// Requests on one connection, told to the client.
 constexpr size_t kMaxRequests = 1000;
 /// A client that owes bytes for less time than this is not taken for a slow one.
-constexpr std::chrono::seconds kPatience(1);
+constexpr std::chrono::seconds kSlowAfter(1);
 /// Connections beyond the limit that are told so; still more are closed without a word.
-constexpr size_t kMaxTurnedAway = 64;
+constexpr size_t kMaxRejected = 64;
 /// How long to wait for descriptors or memory when there are none for a new connection.
 constexpr int kScarcityMs = 50;
 
@@ -112,13 +112,13 @@ void GuardedServer::Accept() {
   }
   const auto n_served = static_cast<size_t>(std::count_if(
       connections_.begin(), connections_.end(),
-      [](const Connection& connection) { return !connection.turned_away && !connection.evicted; }));
-  const bool turned_away = n_served >= limits_.max_connections && !Evict();
-  if (connections_.size() >= limits_.max_connections + kMaxTurnedAway) {
+      [](const Connection& connection) { return !connection.rejected && !connection.evicted; }));
+  const bool rejected = n_served >= limits_.max_connections && !Evict();
+  if (connections_.size() >= limits_.max_connections + kMaxRejected) {
     close(socket);
     return;
   }
-  Start(socket, turned_away);
+  Start(socket, rejected);
 }
 
 void GuardedServer::Reap() {
@@ -136,7 +136,7 @@ void GuardedServer::Reap() {
 bool GuardedServer::Evict() {
   const std::lock_guard lock(mutex_);
   Connection* slowest = nullptr;
-  Clock::time_point since = Clock::now() - kPatience;
+  Clock::time_point since = Clock::now() - kSlowAfter;
   for (Connection& connection : connections_) {
     const Clock::time_point waiting_since = connection.waiting_since;
     if (connection.socket == INVALID_SOCKET || connection.evicted || waiting_since > since) {
@@ -151,11 +151,11 @@ bool GuardedServer::Evict() {
   return true;
 }
 
-void GuardedServer::Start(socket_t socket, bool turned_away) {
+void GuardedServer::Start(socket_t socket, bool rejected) {
   const std::lock_guard lock(mutex_);
   Connection& connection = connections_.emplace_back();
   connection.socket = socket;
-  connection.turned_away = turned_away;
+  connection.rejected = rejected;
   try {
     connection.thread = std::thread([this, &connection] { Serve(&connection); });
   } catch (const std::system_error&) {  // no more threads
@@ -182,7 +182,7 @@ void GuardedServer::Serve(Connection* connection) {
 void GuardedServer::ServeRequests(Connection& connection, std::unique_ptr<Transport> transport) {
   GuardedStream stream(connection.socket, std::move(transport), stop_, limits_,
                        &connection.waiting_since);
-  if (connection.turned_away) {
+  if (connection.rejected) {
     return Refuse(stream, {503, fmt::format("the server has its most connections, {}",
                                             limits_.max_connections)});
   }

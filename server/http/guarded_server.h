@@ -69,7 +69,7 @@ class GuardedServer : private httplib::Server {
 
   struct Connection {
     socket_t socket;  ///< under mutex_; INVALID_SOCKET once it is closed
-    bool turned_away = false;
+    bool rejected = false;
     bool evicted = false;  ///< of the accepting thread alone
     std::atomic<bool> ended{false};
     std::atomic<Clock::time_point> waiting_since{GuardedStream::kNotWaiting};
@@ -81,7 +81,7 @@ class GuardedServer : private httplib::Server {
   void Reap();
   /// Closes the connection that keeps the server waiting longest. False when none does.
   bool Evict();
-  void Start(socket_t socket, bool turned_away);
+  void Start(socket_t socket, bool rejected);
   void Serve(Connection* connection);
   void ServeRequests(Connection& connection, std::unique_ptr<Transport> transport);
   /// One request and its answer. False when the connection ends with it.

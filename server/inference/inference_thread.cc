@@ -51,19 +51,21 @@ Result<InferenceThread::Tickets> InferenceThread::SubmitAll(
     std::span<Request> requests, size_t first, const std::shared_ptr<EventQueue<Event>>& events) {
   if (closed_) return Fail(ErrorCode::kCancelled, "the server is shutting down");
   const size_t n = requests.size();
+  Tickets tickets;
+  tickets.reserve(n);
+  for (size_t i = 0; i < n; ++i) {
+    tickets.push_back(std::make_shared<Ticket>());
+    tickets.back()->prompt_tokens = requests[i].prompt.size();
+    tickets.back()->index = first + i;
+  }
   if (n_active_.fetch_add(n) + n > max_requests_) {
     n_active_.fetch_sub(n);
     return Fail(ErrorCode::kBusy, "{} answers are running or waiting already: try later",
                 max_requests_);
   }
-  Tickets tickets;
-  tickets.reserve(n);
+  // From here on nothing fails: who is refused keeps the requests.
   for (size_t i = 0; i < n; ++i) {
-    auto ticket = std::make_shared<Ticket>();
-    ticket->prompt_tokens = requests[i].prompt.size();
-    ticket->index = first + i;
-    ticket->work = Work<Request, Event>{std::move(requests[i]), events};
-    tickets.push_back(std::move(ticket));
+    tickets[i]->work = Work<Request, Event>{std::move(requests[i]), events};
   }
   {
     const std::lock_guard lock(mutex_);
@@ -140,7 +142,7 @@ bool InferenceThread::TakeArrivals(bool busy) {
     }
     if (stopping_) return false;
     stall_.Progress(Clock::now());
-    // Monitors find them in the line at once, whatever the coming step takes.
+    // Monitors find them in the queue at once, whatever the coming step takes.
     for (const std::shared_ptr<Ticket>& ticket : arrivals_) {
       status_.requests.push_back({.prompt_tokens = ticket->prompt_tokens});
     }

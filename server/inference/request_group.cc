@@ -6,8 +6,8 @@
 namespace quern {
 namespace {
 
-/// How long between two looks at who has started, and whether the client is still there.
-constexpr std::chrono::milliseconds kStartCheckInterval(50);
+/// Between two looks at who has started, and whether the client is still there.
+constexpr std::chrono::milliseconds kStartPollInterval(50);
 
 }  // namespace
 
@@ -47,7 +47,7 @@ GroupStart RequestGroup<Request, Event>::AwaitStart(std::chrono::milliseconds ti
     return ticket->started.load();
   };
   while (std::none_of(tickets_.begin(), tickets_.end(), has_started)) {
-    early_ = events_->Take(kStartCheckInterval);
+    early_ = events_->Take(kStartPollInterval);
     if (early_ && early_->event.is_cancelled()) return GroupStart::kCutOff;
     if (early_) break;
     if (is_client_gone()) return GroupStart::kClientGone;

@@ -13,7 +13,7 @@ namespace quern {
 
 enum class RequestOutcome : uint8_t {
   kAnswered,
-  kRejected,   ///< bad, unauthorized, or turned away by a full queue
+  kRejected,   ///< bad, unauthorized, or refused by a full queue
   kCancelled,  ///< its client went away
   kFailed,     ///< by the server's own fault, or cut off when it stopped
 };
@@ -40,7 +40,7 @@ struct RequestRecord {
   size_t cached_tokens = 0;
   size_t generated_tokens = 0;
   size_t longest_tokens = 0;       ///< of one prompt with its answer
-  double submit_seconds = 0;       ///< from its arrival until it stood in the line
+  double submit_seconds = 0;       ///< from its arrival until it was queued
   double queue_seconds = 0;        ///< from then to its first step
   double first_token_seconds = 0;  ///< from its arrival to its first token
   double prefill_seconds = 0;

@@ -147,7 +147,7 @@ class OtelRequestSpan : public RequestSpan {
       span_->SetAttribute("error.type", record.status >= 500 ? std::to_string(record.status)
                                                              : OutcomeName(record.outcome));
     }
-    if (record.submit_seconds == 0) return;  // it has not come to the line
+    if (record.submit_seconds == 0) return;  // it was not queued
     span_->SetAttribute("gen_ai.operation.name", OperationOf(record.path));
     span_->SetAttribute("gen_ai.request.model", Printable(record.model));
     span_->SetAttribute("gen_ai.usage.input_tokens", Count(record.prompt_tokens));

@@ -65,7 +65,7 @@ class EventStreamTest : public ::testing::Test {
     return std::make_unique<EventStream>(
         std::move(lease), std::move(generation), NewCompletionFormat(std::move(context)),
         std::move(exchange),
-        EventStream::Options{.ping_every = ping_every, .client_check_interval = milliseconds(10)});
+        EventStream::Options{.ping_every = ping_every, .client_poll_interval = milliseconds(10)});
   }
   static BodyStream::State WriteAll(EventStream& stream, FakeSink& sink) {
     BodyStream::State state = BodyStream::State::kGoesOn;

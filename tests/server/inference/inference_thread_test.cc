@@ -36,11 +36,11 @@ class InferenceThreadTest : public ::testing::Test {
   }
   /// How an answer of its own ends.
   static FinishReason Run(InferenceThread& inference) {
-    const auto events = std::make_shared<EventQueue>();
+    const auto events = std::make_shared<GenerateQueue>();
     std::vector<GenerateRequest> requests = Requests(1);
     EXPECT_TRUE(inference.Submit(requests, 0, events));
     while (true) {
-      const std::optional<AnswerEvent> event = events->Take(testing::kAwaitDeadline);
+      const auto event = events->Take(testing::kAwaitDeadline);
       if (!event) testing::FailAwaiting("an event");
       if (event->event.finished) return event->event.finish_reason;
     }
@@ -50,7 +50,7 @@ class InferenceThreadTest : public ::testing::Test {
 TEST_F(InferenceThreadTest, TakesNoMoreThanItsQueueHolds) {
   const auto inference = Start();
   std::vector<GenerateRequest> requests = Requests(2);
-  const auto refused = inference->Submit(requests, 0, std::make_shared<EventQueue>());
+  const auto refused = inference->Submit(requests, 0, std::make_shared<GenerateQueue>());
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kBusy);
   EXPECT_EQ(refused.error().message, "1 answers are running or waiting already: try later");
@@ -79,7 +79,7 @@ TEST_F(InferenceThreadTest, TakesNothingAfterClose) {
   const auto inference = Start();
   inference->Close(std::chrono::steady_clock::now());
   std::vector<GenerateRequest> requests = Requests(1);
-  EXPECT_EQ(inference->Submit(requests, 0, std::make_shared<EventQueue>()).error().code,
+  EXPECT_EQ(inference->Submit(requests, 0, std::make_shared<GenerateQueue>()).error().code,
             ErrorCode::kCancelled);
 }
 
