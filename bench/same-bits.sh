@@ -28,6 +28,7 @@ compare() {
   case_targets=$3
   shift 3
   for target in $case_targets; do
+    rm -f "$folder/old.npy" "$folder/new.npy"
     QUERN_TARGET=$target "$old" logits --tokens "$(tokens "$n_tokens")" -o "$folder/old.npy" "$@" >"$folder/log" 2>&1 ||
       { cat "$folder/log"; status=1; }
     QUERN_TARGET=$target "$new" logits --tokens "$(tokens "$n_tokens")" -o "$folder/new.npy" "$@" >"$folder/log" 2>&1 ||

@@ -24,7 +24,7 @@ struct Embedding {
   PromptStats stats;
 
   static Embedding Cancelled() { return {.values = {}, .cancelled = true, .stats = {}}; }
-  // As GenerateEvent's: it is the only event of its request.
+  // NOLINTNEXTLINE(readability-convert-member-functions-to-static): as GenerateEvent has it
   bool is_last() const { return true; }
   bool is_cancelled() const { return cancelled; }
 };

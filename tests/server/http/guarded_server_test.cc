@@ -317,7 +317,8 @@ TEST(GuardedServer, StoppingWaitsForNoClient) {
   RawClient stalled(server.port(), 4096);
   stalled.Send("GET /flood HTTP/1.1\r\nHost: h\r\n\r\n");
   Await("5 connections", [&] { return server.server().n_connections() == 5; });
-  Await("a halted flood", [&, before = 0]() mutable {  // for the flood to come to a halt
+  auto before = server.n_drops();
+  Await("a halted flood", [&] {  // for the flood to come to a halt
     std::this_thread::sleep_for(milliseconds(20));
     return std::exchange(before, server.n_drops()) == server.n_drops() && before > 0;
   });
