@@ -113,7 +113,7 @@ struct HttpServer::Impl {
                            const ModelAnswer& answer);
   /// The same for the model at `place` of the route.
   ReplyResult AnswerWith(const Route& route, size_t place, const ModelRequest& request,
-                         const Call& call, const ModelAnswer& answer);
+                         const Call& call, const ModelAnswer& answer) const;
   /// A handler of questions about a model, which load none.
   Handler WithLoaded(ReplyResult (*answer)(const Impl&, const ModelLease&, const HttpRequest&));
   /// A handler that has a model loaded or unloaded.
@@ -345,7 +345,7 @@ ReplyResult HttpServer::Impl::AnswerRouted(const ModelRequest& request, const Ca
 
 ReplyResult HttpServer::Impl::AnswerWith(const Route& route, size_t place,
                                          const ModelRequest& request, const Call& call,
-                                         const ModelAnswer& answer) {
+                                         const ModelAnswer& answer) const {
   call.exchange->BeginTry();
   tl::expected<ModelLease, NoReply> lease =
       models->Acquire(route.models[place], call.request.is_connection_closed);
@@ -355,7 +355,8 @@ ReplyResult HttpServer::Impl::AnswerWith(const Route& route, size_t place,
   record.rule = place > 0 ? "fallback" : route.rule;
   HttpHeaders headers;
   if (!route.router.empty()) headers.Add(kRouteHeader, record.router + "/" + record.rule);
-  if (lease) headers.Add(kModelHeader, record.model);
+  const bool is_leased = lease.has_value();
+  if (is_leased) headers.Add(kModelHeader, record.model);
 
   ReplyResult result = std::move(lease).and_then([&](ModelLease&& held) -> ReplyResult {
     if (request.unsupported) return Refuse(*request.unsupported);
@@ -363,7 +364,8 @@ ReplyResult HttpServer::Impl::AnswerWith(const Route& route, size_t place,
   });
   if (!result && std::holds_alternative<ClientGone>(result.error())) return result;
   HttpReply reply = result ? *std::move(result) : ErrorReply(std::get<HttpError>(result.error()));
-  if (!lease && reply.status == 404) record.model.clear();  // the metrics know only names there are
+  if (!is_leased && reply.status == 404)
+    record.model.clear();  // the metrics know only names there are
   reply.headers.Add(headers);
   return reply;
 }

@@ -50,8 +50,8 @@ class ReferenceModel {
                      std::span<double> heads);
   static std::vector<double> Attend(const AttentionSpec& spec, std::span<const double> q,
                                     const Cache& cache);
-  std::vector<double> Attention(size_t layer, std::span<const double> x, Cache& cache) const;
-  std::vector<double> FeedForward(size_t layer, std::span<const double> x) const;
+  std::vector<double> Attention(size_t index, std::span<const double> x, Cache& cache) const;
+  std::vector<double> FeedForward(size_t index, std::span<const double> x) const;
 
   HParams hparams_;
   Matrix embedding_, output_;

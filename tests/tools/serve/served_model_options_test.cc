@@ -26,7 +26,8 @@ ModelRecipe With(const std::vector<std::string>& arguments) {
   ServedModelOptions options;
   options.n_ctx = 64;
   options.AddTo(&app);
-  app.parse({arguments.rbegin(), arguments.rend()});
+  std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+  app.parse(reversed);
   return RecipeOf(options);
 }
 
