@@ -35,16 +35,17 @@ ModelRecipe With(const std::vector<std::string>& arguments) {
 TEST(ServedModelOptions, WhatChangesTheLoadedModelChangesItsRecipe) {
   const ModelRecipe plain = With({});
   EXPECT_EQ(With({}), plain);
-  for (const auto& arguments : std::vector<std::vector<std::string>>{{"--ctx-size", "128"},
-                                                                     {"--parallel", "3"},
-                                                                     {"--kv-tokens", "4096"},
-                                                                     {"--cache-type-k", "q8_0"},
-                                                                     {"--cache-type-v", "q8_0"},
-                                                                     {"--load", "mmap"},
-                                                                     {"--threads", "3"},
-                                                                     {"--batch-size", "100"},
-                                                                     {"--chat-template", "hello"},
-                                                                     {"--max-queue", "3"}}) {
+  for (const auto& arguments :
+       std::vector<std::vector<std::string>>{{"--ctx-size", "128"},
+                                             {"--parallel", "3"},
+                                             {"--kv-tokens", "4096"},
+                                             {"--cache-type-k", "q8_0"},
+                                             {"--cache-type-v", "q8_0"},
+                                             {"--load", "mmap"},
+                                             {"--threads", "3"},
+                                             {"--batch-size", "100"},
+                                             {"--chat-template", "{{ messages[0].content }}"},
+                                             {"--max-queue", "3"}}) {
     EXPECT_NE(With(arguments), plain) << arguments.front();
   }
   ServedModelOptions options;
