@@ -6,6 +6,7 @@
 set -eu
 cd "${1:-$(dirname "$0")/..}"
 
+# shellcheck disable=SC2016  # awk's
 find gguf kernels runtime server tools bench tests \( -name '*.h' -o -name '*.cc' \) 2>/dev/null | sort |
   xargs awk '
   # The file as text without comments, literals and preprocessor lines. `literal` and `continued` outlast a line.
