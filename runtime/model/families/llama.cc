@@ -1,4 +1,5 @@
-// Llama 2, 3, 3.1, 3.2, and the models that convert to the same architecture (Mistral, SmolLM, ...).
+// Llama 2, 3, 3.1, 3.2, and the models that convert to the same architecture (Mistral, SmolLM,
+// ...).
 #include "runtime/model/architecture.h"
 #include "runtime/model/hparams.h"
 
@@ -9,9 +10,10 @@ const Architecture kLlama{
     .name = "llama",
     .tensors = DecoderTensors,
     // The converter permutes Q and K so that the two elements of a rotated pair are neighbours.
-    .describe = [](HParamsReader&, HParams& hparams) {
-      for (RopeTable& rope : hparams.ropes) rope.style = RopeStyle::kAdjacent;
-    },
+    .describe =
+        [](HParamsReader&, HParams& hparams) {
+          for (RopeTable& rope : hparams.ropes) rope.style = RopeStyle::kAdjacent;
+        },
 };
 
 }  // namespace quern

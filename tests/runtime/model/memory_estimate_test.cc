@@ -41,9 +41,8 @@ TEST_F(MemoryEstimateTest, CacheIsOfWholePagesAndItsTypes) {
 /// Buffers grow by the row: at least residual, Q, K, V and the feed-forward's two halves.
 TEST_F(MemoryEstimateTest, WorkGrowsWithTheBatch) {
   const LayerSpec& layer = hparams_.layers.front();
-  const uint64_t least =
-      4 * (hparams_.n_embd + layer.attention.q_width() + 2 * layer.attention.k_width() +
-           2 * layer.ffn.n_ff);
+  const uint64_t least = 4 * (hparams_.n_embd + layer.attention.q_width() +
+                              2 * layer.attention.k_width() + 2 * layer.ffn.n_ff);
   EXPECT_GE(Estimate(64, 512).scratch - Estimate(64, 256).scratch, 256 * least);
 }
 
